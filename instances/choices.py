@@ -1,0 +1,144 @@
+"""The words that rows are described with."""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class State(TextChoices):
+    """What is observed of an instance: the seed's words, then ours."""
+
+    NEW = "new", _("new")
+    INSTALLING = "installing", _("installing")
+    INSTALLING_FAILED = "installing-failed", _("installation failed")
+    ACTIVE = "active", _("active")
+    ERROR = "error", _("error")
+    STARTING = "starting", _("starting")
+    SLEEPING = "sleeping", _("sleeping")
+    STOPPED = "stopped", _("stopped")
+    UPDATING = "updating", _("updating")
+    UPDATE_FAILED = "update-failed", _("update failed")
+    REMOVING = "removing", _("removing")
+    UNKNOWN = "unknown", _("unknown")
+
+    @property
+    def badge(self) -> str:
+        """The colour of the state's badge: success, info, warning, danger or an empty text for neutral."""
+        return _STATE_BADGES[self]
+
+
+_STATE_BADGES = {
+    State.NEW: "",
+    State.INSTALLING: "info",
+    State.INSTALLING_FAILED: "danger",
+    State.ACTIVE: "success",
+    State.ERROR: "danger",
+    State.STARTING: "info",
+    State.SLEEPING: "info",
+    State.STOPPED: "",
+    State.UPDATING: "info",
+    State.UPDATE_FAILED: "danger",
+    State.REMOVING: "warning",
+    State.UNKNOWN: "warning",
+}
+
+
+class Desired(TextChoices):
+    """What the operator wants of an instance."""
+
+    ACTIVE = "active", _("active")
+    STOPPED = "stopped", _("stopped")
+    REMOVED = "removed", _("removed")
+
+
+class Mode(TextChoices):
+    """How an instance is reached."""
+
+    SUBDOMAIN = "subdomain", _("subdomain with TLS")
+    SUBDOMAIN_NOSSL = "subdomain_nossl", _("subdomain without TLS")
+    PATH = "path", _("path below the domain")
+
+
+class Db(TextChoices):
+    """Where an instance keeps its data."""
+
+    SQLITE = "sqlite", "SQLite"
+    POSTGRESQL = "postgresql", "PostgreSQL"
+
+
+class Engine(TextChoices):
+    """What runs OpenSlides."""
+
+    VIRTUALENV = "virtualenv", _("virtual environment (PyPI)")
+    PODMAN = "podman", "podman"
+    RKT = "rkt", "rkt"
+
+
+class HostKind(TextChoices):
+    """Which parts a host's deployer is put together from."""
+
+    EMBEDDED = "embedded", _("embedded")
+    SYSTEMD = "systemd", "systemd"
+
+
+class Preparation(TextChoices):
+    """How far a version is ready for use."""
+
+    NONE = "none", _("not prepared")
+    PREPARING = "preparing", _("being prepared")
+    PREPARED = "prepared", _("prepared")
+    FAILED = "failed", _("preparation failed")
+
+    @property
+    def badge(self) -> str:
+        """The colour of the badge, as in :attr:`State.badge`."""
+        return {"none": "", "preparing": "info", "prepared": "success", "failed": "danger"}[self.value]
+
+
+class OperationKind(TextChoices):
+    """What can be asked for."""
+
+    CREATE = "create", _("create")
+    START = "start", _("start")
+    STOP = "stop", _("stop")
+    UPDATE = "update", _("update")
+    REMOVE = "remove", _("remove")
+    PREPARE = "prepare", _("prepare")
+
+
+class Outcome(TextChoices):
+    """How far an operation is."""
+
+    QUEUED = "queued", _("waiting")
+    RUNNING = "running", _("running")
+    SUCCEEDED = "succeeded", _("succeeded")
+    FAILED = "failed", _("failed")
+
+    @property
+    def badge(self) -> str:
+        """The colour of the badge, as in :attr:`State.badge`."""
+        return {"queued": "", "running": "info", "succeeded": "success", "failed": "danger"}[self.value]
+
+    @property
+    def is_final(self) -> bool:
+        return self in (Outcome.SUCCEEDED, Outcome.FAILED)
+
+
+class StepStatus(TextChoices):
+    """How far one step of an operation is."""
+
+    WAITING = "waiting", _("waiting")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+    UNDONE = "undone", _("undone")
+
+
+class Origin(TextChoices):
+    """By which way an operation was asked for."""
+
+    ADMIN = "admin", _("admin page")
+    API = "api", "API"
+    COMMAND = "command", _("command line")
+    SYSTEM = "system", _("the system itself")

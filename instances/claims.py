@@ -1,0 +1,140 @@
+"""Who runs an operation: exactly one worker, also when messages come twice and workers die.
+
+A worker is named by the machine's boot, its process-id namespace, its process id and the moment when that
+process started (proc(5): field 22 of /proc/PID/stat), so that on the same machine "is it still there?" is
+a fact and not a guess. A worker on another machine is gone when its heartbeat is older than the lease.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from instances import operations
+from instances.choices import Outcome
+from instances.models import Operation
+from instances.models.operation import OperationQuerySet
+
+ATTEMPTS = 5
+"""So many workers may die with one operation before it is given up."""
+
+
+class ClaimLost(Exception):
+    """Another worker has taken the operation over; this one must not touch it any more."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        super().__init__(f"Operation {operation.pk} was taken over by another worker.")
+
+
+def _machine() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+
+
+def _start_time(pid: int) -> str | None:
+    """When the process started, in clock ticks since boot; None when there is no such process (a zombie is none)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The second field, the program's name in parentheses, may hold spaces and parentheses itself.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+@lru_cache(maxsize=1)
+def _own_name(pid: int) -> str:
+    return f"{_machine()}/{pid}/{_start_time(pid)}"
+
+
+def own_name() -> str:
+    """The name of this process as a worker."""
+    return _own_name(os.getpid())
+
+
+def is_gone(operation: Operation) -> bool:
+    """Whether the worker that claimed the operation will never finish it."""
+    machine, _, process = operation.worker.partition("]/")
+    if f"{machine}]" == _machine():
+        pid, _, started = process.partition("/")
+        return _start_time(int(pid)) != started
+    lease = timedelta(seconds=settings.LEASE_SECONDS)
+    return operation.heartbeat_at is None or timezone.now() - operation.heartbeat_at > lease
+
+
+def take(operation_id: int) -> Operation | None:
+    """Claim a waiting operation, or one whose worker is gone. None when it is not ours to run (now).
+
+    The claim is one guarded UPDATE: if it does not change exactly one row, somebody was faster.
+    """
+    operation = (
+        Operation.objects.select_related("host", "waits_for")
+        .filter(pk=operation_id, finished_at=None)
+        .first()
+    )
+    if operation is None:
+        return None
+    if operation.status == Outcome.QUEUED:
+        if operation.waits_for is not None and not operation.waits_for.is_finished:
+            return None
+        if operations.free_places(operation.host_id) == 0:
+            return None
+    elif not is_gone(operation):
+        return None
+    now = timezone.now()
+    claimed = _held(operation).update(
+        status=Outcome.RUNNING,
+        worker=own_name(),
+        attempts=operation.attempts + 1,
+        heartbeat_at=now,
+        started_at=operation.started_at or now,
+    )
+    if claimed != 1:
+        return None
+    operation.refresh_from_db()
+    return operation
+
+
+def release(operation: Operation) -> None:
+    """Give a claimed operation back, to be run again from its start: this worker is being stopped."""
+    _held(operation).update(status=Outcome.QUEUED, worker="", attempts=operation.attempts - 1)
+
+
+def beat(operation: Operation) -> None:
+    """Say that the worker is alive. Raises ClaimLost."""
+    if _held(operation).update(heartbeat_at=timezone.now()) != 1:
+        raise ClaimLost(operation)
+
+
+def finish(operation: Operation, outcome: Outcome, *, error: str = "", failed_step: str = "") -> None:
+    """End the operation. Raises ClaimLost."""
+    now = timezone.now()
+    if (
+        _held(operation).update(status=outcome, finished_at=now, error=error, failed_step=failed_step, heartbeat_at=now)
+        != 1
+    ):
+        raise ClaimLost(operation)
+    operation.refresh_from_db()
+
+
+def interrupted(host_id: int) -> list[Operation]:
+    """The host's operations that are marked as running and whose worker is gone; one query."""
+    running = Operation.objects.filter(host_id=host_id, status=Outcome.RUNNING)
+    return [operation for operation in running if is_gone(operation)]
+
+
+def _held(operation: Operation) -> OperationQuerySet:
+    """The operation's row, if it is still as this object knows it: same claim, not finished."""
+    return Operation.objects.filter(
+        pk=operation.pk,
+        finished_at=None,
+        status=operation.status,
+        worker=operation.worker,
+        attempts=operation.attempts,
+    )

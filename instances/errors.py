@@ -1,0 +1,105 @@
+"""Why an operation was refused. Each says what to do; each is 409 in the API unless it names a field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from instances.models import Instance, Operation, Version
+
+
+class OperationRefused(Exception):
+    """Nothing was changed and nothing was filed. ``field``: the model field to blame, where it is one."""
+
+    code = "refused"
+    field: str | None = None
+
+
+class OperationRunning(OperationRefused):
+    """The subject has an unfinished operation already."""
+
+    code = "operation_running"
+
+    def __init__(self, running: Operation) -> None:
+        self.running = running
+        super().__init__(
+            _("Operation %(id)s (%(what)s) is not finished. Wait until it is, then ask again.")
+            % {"id": running.pk, "what": running}
+        )
+
+
+class NotInstalled(OperationRefused):
+    """The instance was never completely created."""
+
+    code = "not_installed"
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        super().__init__(_("%(instance)s is not installed. Create it (again) first.") % {"instance": instance})
+
+
+class AlreadyInstalled(OperationRefused):
+    """The instance was created before."""
+
+    code = "already_installed"
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        super().__init__(_("%(instance)s is installed already.") % {"instance": instance})
+
+
+class InstanceRemoved(OperationRefused):
+    """The instance is gone."""
+
+    code = "removed"
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        super().__init__(_("%(instance)s was removed.") % {"instance": instance})
+
+
+class VersionRefused(OperationRefused):
+    """The version cannot be taken; ``reason`` says why."""
+
+    code = "version_refused"
+    field = "version"
+
+    def __init__(self, version: Version, reason: str) -> None:
+        self.version = version
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Unsupported(OperationRefused):
+    """The host has no such part (a database server, an engine). ``field``: where it was asked for."""
+
+    code = "unsupported"
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        super().__init__(reason)
+
+
+class NoHost(OperationRefused):
+    """No host has room for another instance."""
+
+    code = "no_host"
+
+    def __init__(self) -> None:
+        super().__init__(_("No host has room for another instance. Raise a host's capacity, or register another host."))
+
+
+class NoPort(OperationRefused):
+    """Every port of INSTANCE_PORTS is given out or used by other programs."""
+
+    code = "no_port"
+
+    def __init__(self, ports: range) -> None:
+        self.ports = ports
+        super().__init__(
+            _("No port between %(first)s and %(last)s is free. Widen INSTANCE_PORTS, or remove instances.")
+            % {"first": ports[0], "last": ports[-1]}
+        )

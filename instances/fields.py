@@ -1,0 +1,66 @@
+"""A text column that is encrypted at rest."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+
+
+if TYPE_CHECKING:
+    _TextField = models.TextField[str, str]
+else:
+    _TextField = models.TextField
+
+
+class CannotDecrypt(Exception):
+    """None of the keys in FIELD_ENCRYPTION_KEYS opens the stored value."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        super().__init__(
+            f"The stored {field} cannot be decrypted with any of FIELD_ENCRYPTION_KEYS. "
+            "Put the key back with which it was written (it may stand behind the current one)."
+        )
+
+
+@lru_cache(maxsize=8)
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
+    try:
+        return MultiFernet([Fernet(key) for key in keys])
+    except ValueError:
+        raise ImproperlyConfigured(
+            "FIELD_ENCRYPTION_KEYS holds a value that is not a Fernet key. Make one with "
+            "`python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'`."
+        ) from None
+
+
+def cipher() -> MultiFernet:
+    """The cipher of FIELD_ENCRYPTION_KEYS: the first key encrypts, all decrypt (Fernet: AES-128-CBC with HMAC-SHA256)."""
+    return _cipher(tuple(settings.FIELD_ENCRYPTION_KEYS))
+
+
+class EncryptedTextField(_TextField):
+    """Text that only its owner with a key of FIELD_ENCRYPTION_KEYS can read; empty stays empty.
+
+    It cannot be searched or sorted by: the same text is another ciphertext every time.
+    """
+
+    description = "Encrypted text"
+
+    def get_prep_value(self, value: Any) -> Any:
+        text = super().get_prep_value(value)
+        return cipher().encrypt(text.encode()).decode() if text else text
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> str | None:
+        """The plain text. Raises CannotDecrypt."""
+        if not value:
+            return value
+        try:
+            return cipher().decrypt(value.encode()).decode()
+        except InvalidToken:
+            raise CannotDecrypt(self.name) from None

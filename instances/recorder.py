@@ -1,0 +1,124 @@
+"""Writes down what a running operation does: its steps, their output, and that its worker is alive."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from deployers.plan import Plan
+from instances import claims
+from instances.choices import StepStatus
+from instances.models import Operation, OperationStep
+
+HEARTBEAT_SECONDS = 5.0
+FLUSH_SECONDS = 1.0
+OUTPUT_CHARACTERS = 100_000
+"""Of a step's output the last so many are kept."""
+HIDDEN = "••••••"
+
+
+class Recorder:
+    """A context manager round the run of one operation's plan.
+
+    A thread beats every HEARTBEAT_SECONDS and writes new output of a long step every FLUSH_SECONDS; when the claim
+    was lost it sets ``lost`` and stops. ``secrets`` are replaced in everything that is kept.
+    """
+
+    def __init__(self, operation: Operation, secrets: Iterable[str]) -> None:
+        self.operation = operation
+        # The longest first, so that no part of one that holds another stays readable.
+        self.secrets = sorted((s for s in secrets if s), key=len, reverse=True)
+        self.steps: list[OperationStep] = []
+        self.lost = threading.Event()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._current: OperationStep | None = None
+        self._written = 0
+        self._began = 0.0
+        self._thread = threading.Thread(target=self._beat, name=f"recorder-{operation.pk}", daemon=True)
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def begin(self, plan: Plan) -> None:
+        """Write the plan's steps, all waiting; what an interrupted run had written is replaced. Two queries."""
+        with transaction.atomic():
+            claims.beat(self.operation)
+            OperationStep.objects.filter(operation=self.operation).delete()
+            self.steps = OperationStep.objects.bulk_create(
+                OperationStep(operation=self.operation, position=position, name=step.name)
+                for position, step in enumerate(plan, start=1)
+            )
+
+    def started(self, index: int) -> None:
+        """Step ``index`` begins. Raises ClaimLost."""
+        self.check()
+        step = self.steps[index]
+        with self._lock:
+            self._current, self._written, self._began = step, 0, time.monotonic()
+        step.status, step.started_at, step.output = StepStatus.RUNNING, timezone.now(), ""
+        step.save(update_fields=["status", "started_at", "output"])
+
+    def ended(self, index: int, status: StepStatus) -> None:
+        """Step ``index`` is done or has failed. Raises ClaimLost."""
+        self.check()
+        step = self.steps[index]
+        with self._lock:
+            self._current = None
+        step.status, step.seconds = status, round(time.monotonic() - self._began, 4)
+        step.save(update_fields=["status", "seconds", "output"])
+
+    def undone(self, index: int) -> None:
+        """What step ``index`` made was taken back."""
+        step = self.steps[index]
+        step.status = StepStatus.UNDONE if step.status == StepStatus.DONE else step.status
+        step.save(update_fields=["status", "output"])
+
+    def log(self, index: int, text: str) -> None:
+        """Keep a piece of output of step ``index``."""
+        step = self.steps[index]
+        line = self.redact(text if text.endswith("\n") else f"{text}\n")
+        with self._lock:
+            step.output = (step.output + line)[-OUTPUT_CHARACTERS:]
+            self._written += 1
+
+    def redact(self, text: str) -> str:
+        """The text without the instance's secrets, and without the character that PostgreSQL does not store."""
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        return text.replace("\x00", "")
+
+    def check(self) -> None:
+        """Raises ClaimLost when another worker runs the operation now."""
+        if self.lost.is_set():
+            raise claims.ClaimLost(self.operation)
+
+    def _beat(self) -> None:
+        try:
+            next_beat = time.monotonic() + HEARTBEAT_SECONDS
+            flushed = 0
+            while not self._ended.wait(FLUSH_SECONDS):
+                with self._lock:
+                    step, written, output = self._current, self._written, self._current.output if self._current else ""
+                if step is not None and written and written != flushed:
+                    OperationStep.objects.filter(pk=step.pk, status=StepStatus.RUNNING).update(output=output)
+                    flushed = written
+                if time.monotonic() >= next_beat:
+                    claims.beat(self.operation)
+                    next_beat = time.monotonic() + HEARTBEAT_SECONDS
+        except claims.ClaimLost:
+            self.lost.set()
+        finally:
+            connection.close()

@@ -1,0 +1,209 @@
+"""Every setting that an operator can make, declared once.
+
+``settings.py`` reads them from the environment or ``.env`` by these declarations, and
+``manage.py settings_reference`` makes docs/settings.md of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable. ``cast``: a type that django-environ knows (str, int, float, bool, list)."""
+
+    name: str
+    cast: type
+    default: Any
+    meaning: str
+    default_text: str = ""
+    """The default as the documentation shows it, where the value itself would not tell."""
+    section: str = "General"
+
+
+SETTINGS: Sequence[Setting] = (
+    Setting(
+        "DATA_DIR",
+        str,
+        str(PROJECT_DIR / "var"),
+        "The directory that holds everything the product writes: database, instances, versions, logs. "
+        "Keep it shorter than 80 characters; a unix socket lies in it.",
+        "`var/` in the checkout",
+    ),
+    Setting(
+        "DEPLOYMENT",
+        str,
+        "embedded",
+        "`embedded`: this machine, one user, no root, everything under DATA_DIR. `systemd`: a production host.",
+    ),
+    Setting("DEBUG", bool, False, "Django's debug mode: tracebacks in the browser. Never on a machine that others reach."),
+    Setting(
+        "SECRET_KEY",
+        str,
+        "",
+        "Signs sessions and links. At least 50 random characters.",
+        "made at the first run, kept in `DATA_DIR/secrets.env` (mode 0600)",
+        "Security",
+    ),
+    Setting(
+        "FIELD_ENCRYPTION_KEYS",
+        list,
+        [],
+        "Keys that encrypt the instances' passwords in the database: Fernet keys (32 bytes, URL-safe base64), separated by "
+        "commas. The first encrypts, all decrypt. To rotate: put a new one in front, restart, run "
+        "`manage.py rotate_encryption_key`, take the old one away.",
+        "made at the first run, kept in `DATA_DIR/secrets.env` (mode 0600)",
+        "Security",
+    ),
+    Setting(
+        "ALLOWED_HOSTS",
+        list,
+        ["localhost", "127.0.0.1", "[::1]"],
+        "Host names under which the control plane may be called, separated by commas.",
+        section="Security",
+    ),
+    Setting(
+        "CSRF_TRUSTED_ORIGINS",
+        list,
+        [],
+        "Origins (with scheme) from which forms may be sent when a proxy ends TLS, e.g. `https://manage.example.org`.",
+        section="Security",
+    ),
+    Setting(
+        "SECURE_PROXY_SSL_HEADER",
+        bool,
+        False,
+        "Trust `X-Forwarded-Proto` of the proxy in front. Only when that proxy always sets it.",
+        section="Security",
+    ),
+    Setting(
+        "BIND",
+        str,
+        "127.0.0.1",
+        "Address on which `make run` serves the admin and the API.",
+        section="Web",
+    ),
+    Setting("PORT", int, 5000, "Port on which `make run` serves the admin and the API.", section="Web"),
+    Setting("WEB_THREADS", int, 8, "Requests that the web process answers at the same time.", section="Web"),
+    Setting("LANGUAGE_CODE", str, "en", "Language where the browser asks for none that we have: `en` or `de`.", section="Web"),
+    Setting("TIME_ZONE", str, "Europe/Berlin", "Time zone of the admin pages and of new instances.", section="Web"),
+    Setting(
+        "ADMIN_PASSWORD",
+        str,
+        "",
+        "Password of the account `admin` that the first `make run` makes.",
+        "generated, printed once, kept in `DATA_DIR/admin-password` (mode 0600)",
+        "Web",
+    ),
+    Setting(
+        "DATABASE_URL",
+        str,
+        "",
+        "The control plane's database: `postgres://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`.",
+        "SQLite, `DATA_DIR/db.sqlite3`",
+        "Services",
+    ),
+    Setting(
+        "BROKER_URL",
+        str,
+        "",
+        "Celery's broker: `redis://…`, `amqp://…`.",
+        "a folder, `DATA_DIR/broker`",
+        "Services",
+    ),
+    Setting(
+        "WORKER_THREADS",
+        int,
+        12,
+        "Tasks that the worker runs at the same time. More than OPERATIONS_AT_ONCE, so that states are read while it is busy.",
+        section="Operations",
+    ),
+    Setting(
+        "OPERATIONS_AT_ONCE",
+        int,
+        4,
+        "Operations that one host runs at the same time; more wait in the order in which they were asked for.",
+        section="Operations",
+    ),
+    Setting(
+        "REFRESH_SECONDS",
+        float,
+        4.0,
+        "How often the states of a host's instances are read, in seconds.",
+        section="Operations",
+    ),
+    Setting(
+        "LEASE_SECONDS",
+        float,
+        30.0,
+        "An operation whose worker has not been heard of for so many seconds is taken up by another one.",
+        section="Operations",
+    ),
+    Setting(
+        "READY_TIMEOUT",
+        float,
+        60.0,
+        "Seconds in which a started instance must answer over HTTP.",
+        section="Operations",
+    ),
+    Setting(
+        "PREPARE_TIMEOUT",
+        float,
+        900.0,
+        "Seconds that a single command may take while a version is prepared.",
+        section="Operations",
+    ),
+    Setting(
+        "MIGRATE_TIMEOUT",
+        float,
+        600.0,
+        "Seconds that OpenSlides' database migrations may take in an update.",
+        section="Operations",
+    ),
+    Setting(
+        "INSTANCE_PORTS",
+        str,
+        "23000-27999",
+        "Loopback ports for instances of the embedded host, first and last. Keep clear of the ports that the system gives out "
+        "(32768 and above).",
+        section="Instances",
+    ),
+    Setting(
+        "INSTANCE_MAIL_HOST",
+        str,
+        "localhost",
+        "Mail relay that instances of the embedded host send through.",
+        section="Instances",
+    ),
+    Setting("INSTANCE_MAIL_PORT", int, 25, "Port of that mail relay.", section="Instances"),
+)
+
+
+def read_settings() -> dict[str, Any]:
+    """Every setting by name, from the process environment, then ``.env`` in the checkout, then its default.
+
+    Raises ImproperlyConfigured with the variable's name and meaning when a value is not of its type.
+    """
+    env = environ.Env()
+    env_file = PROJECT_DIR / ".env"
+    if env_file.exists():
+        env.read_env(str(env_file))
+    values = {}
+    for setting in SETTINGS:
+        try:
+            values[setting.name] = env.get_value(setting.name, cast=setting.cast, default=setting.default)
+        except (ValueError, TypeError):
+            raise ImproperlyConfigured(
+                f"The setting {setting.name} is {env.ENVIRON.get(setting.name)!r}, which is not a valid "
+                f"{setting.cast.__name__}. {setting.meaning}"
+            ) from None
+    return values

@@ -1,0 +1,220 @@
+"""Django settings. What an operator can set is declared in :mod:`multiinstance.configuration`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from multiinstance import secret_file
+from multiinstance.configuration import PROJECT_DIR, read_settings
+
+_values = read_settings()
+
+BASE_DIR = PROJECT_DIR
+DATA_DIR = Path(_values["DATA_DIR"]).expanduser().absolute()
+DEPLOYMENT: str = _values["DEPLOYMENT"]
+if DEPLOYMENT not in ("embedded", "systemd"):
+    raise ImproperlyConfigured(f"DEPLOYMENT is {DEPLOYMENT!r}. Use 'embedded' or 'systemd'.")
+
+# Security
+
+DEBUG: bool = _values["DEBUG"]
+SECRET_KEY: str = _values["SECRET_KEY"]
+FIELD_ENCRYPTION_KEYS: list[str] = _values["FIELD_ENCRYPTION_KEYS"]
+if not SECRET_KEY or not FIELD_ENCRYPTION_KEYS:
+    _secrets = secret_file.load_or_create(DATA_DIR)
+    SECRET_KEY = SECRET_KEY or _secrets["SECRET_KEY"]
+    FIELD_ENCRYPTION_KEYS = FIELD_ENCRYPTION_KEYS or _secrets["FIELD_ENCRYPTION_KEYS"].split(",")
+ALLOWED_HOSTS: list[str] = _values["ALLOWED_HOSTS"]
+CSRF_TRUSTED_ORIGINS: list[str] = _values["CSRF_TRUSTED_ORIGINS"]
+if _values["SECURE_PROXY_SSL_HEADER"]:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+BIND: str = _values["BIND"]
+PORT: int = _values["PORT"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = DEPLOYMENT == "systemd"
+# Instances on other ports of the same host name share cookies with the control plane; own names keep them apart.
+SESSION_COOKIE_NAME = "multiinstance_session"
+CSRF_COOKIE_NAME = "multiinstance_csrf"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# API clients of the seed send HTTP Basic with every request, so the hash is computed for each of them.
+PASSWORD_HASHERS = [
+    "multiinstance.hashers.Argon2",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# Application
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_json_api",
+    "django_filters",
+    "instances",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "multiinstance.urls"
+WSGI_APPLICATION = "multiinstance.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+# The seed's client calls without a trailing slash, others with one: the API's router takes both.
+APPEND_SLASH = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# Database
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": environ.Env.db_url_config(_values["DATABASE_URL"] or f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {
+        # sqlite.org/wal.html: readers do not wait for the writer; IMMEDIATE takes the write lock at BEGIN, so that
+        # two writers queue (for `timeout` seconds) and neither fails half way.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+# Celery
+
+BROKER_FOLDER = DATA_DIR / "broker"
+CELERY_BROKER_URL: str = _values["BROKER_URL"] or "filesystem://"
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(BROKER_FOLDER),
+        "data_folder_out": str(BROKER_FOLDER),
+        "control_folder": str(BROKER_FOLDER / "control"),
+        "polling_interval": 0.05,
+    }
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "look after hosts": {
+        "task": "instances.look_after_hosts",
+        "schedule": _values["REFRESH_SECONDS"],
+        "options": {"expires": _values["REFRESH_SECONDS"]},
+    }
+}
+WORKER_THREADS: int = _values["WORKER_THREADS"]
+WEB_THREADS: int = _values["WEB_THREADS"]
+
+# Operations and instances
+
+OPERATIONS_AT_ONCE: int = _values["OPERATIONS_AT_ONCE"]
+REFRESH_SECONDS: float = _values["REFRESH_SECONDS"]
+LEASE_SECONDS: float = _values["LEASE_SECONDS"]
+READY_TIMEOUT: float = _values["READY_TIMEOUT"]
+PREPARE_TIMEOUT: float = _values["PREPARE_TIMEOUT"]
+MIGRATE_TIMEOUT: float = _values["MIGRATE_TIMEOUT"]
+INSTANCE_MAIL_HOST: str = _values["INSTANCE_MAIL_HOST"]
+INSTANCE_MAIL_PORT: int = _values["INSTANCE_MAIL_PORT"]
+ADMIN_PASSWORD: str = _values["ADMIN_PASSWORD"]
+try:
+    _first, _last = (int(port) for port in _values["INSTANCE_PORTS"].split("-"))
+except ValueError:
+    raise ImproperlyConfigured(
+        f"INSTANCE_PORTS is {_values['INSTANCE_PORTS']!r}. Write the first and the last port, like 23000-27999."
+    ) from None
+if not 1024 <= _first <= _last <= 65535:
+    raise ImproperlyConfigured("INSTANCE_PORTS must lie between 1024 and 65535, the first not above the last.")
+INSTANCE_PORTS = range(_first, _last + 1)
+
+# Languages, time, static files
+
+LANGUAGE_CODE: str = _values["LANGUAGE_CODE"]
+LANGUAGES = [("en", _("English")), ("de", _("German"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE: str = _values["TIME_ZONE"]
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+MEDIA_ROOT = DATA_DIR / "media"
+
+# API
+
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "rest_framework_json_api.exceptions.exception_handler",
+    "DEFAULT_PAGINATION_CLASS": "rest_framework_json_api.pagination.JsonApiPageNumberPagination",
+    "PAGE_SIZE": 100,
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.BasicAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "TEST_REQUEST_DEFAULT_FORMAT": "vnd.api+json",
+}
+# The seed's attribute names have underscores.
+JSON_API_FORMAT_FIELD_NAMES = False
+
+LOGIN_URL = "admin:login"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {name: {"level": "INFO"} for name in ("instances", "deployers", "multiinstance")},
+}
+
+UNFOLD = {
+    "SITE_TITLE": _("OpenSlides instances"),
+    "SITE_HEADER": _("OpenSlides instances"),
+    "SITE_URL": reverse_lazy("admin:index"),
+}
