@@ -161,17 +161,19 @@ def _apply_success(operation: Operation, instance: Instance | None) -> None:
         Version.objects.filter(pk=operation.version_id).update(preparation=Preparation.PREPARED, prepared_at=now)
         return
     instance.failure = ""
+    changed = ["failure"]
     match OperationKind(operation.kind):
         case OperationKind.CREATE:
             instance.installed_at = now
+            changed += ["installed_at"]
         case OperationKind.UPDATE:
             assert operation.version is not None
             instance.version = operation.version
+            changed += ["version"]
         case OperationKind.REMOVE:
-            instance.removed_at = now
-            instance.port = None
-            instance.observed_state = State.STOPPED
-    instance.save(update_fields=["failure", "installed_at", "version", "removed_at", "port", "observed_state"])
+            instance.removed_at, instance.port, instance.observed_state = now, None, State.STOPPED
+            changed += ["removed_at", "port", "observed_state"]
+    instance.save(update_fields=changed)
 
 
 def _apply_failure(operation: Operation, instance: Instance | None) -> None:

@@ -27,7 +27,7 @@ def load_or_create(data_dir: Path) -> dict[str, str]:
 
 def write_once(path: Path, text: str) -> bool:
     """Write a 0600 file completely or not at all; False, and nothing written, where it is there already."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

@@ -117,6 +117,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
     }
+    # A file, as in real life, and not shared memory, where two threads lock each other out.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -126,6 +128,8 @@ else:
 BROKER_FOLDER = DATA_DIR / "broker"
 CELERY_BROKER_URL: str = _values["BROKER_URL"] or "filesystem://"
 if CELERY_BROKER_URL.startswith("filesystem:"):
+    # Kombu makes the control folder in it, but not the folder itself.
+    BROKER_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(BROKER_FOLDER),
         "data_folder_out": str(BROKER_FOLDER),

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from instances import claims
 from instances.choices import OperationKind, Outcome
@@ -72,7 +72,7 @@ def test_a_process_id_that_was_given_out_again_does_not_keep_a_dead_worker_alive
     assert claims.is_gone(operation)
 
 
-def test_a_worker_on_another_machine_is_gone_when_its_lease_ran_out(settings: SettingsWrapper) -> None:
+def test_a_worker_on_another_machine_is_gone_when_its_lease_ran_out(settings: Settings) -> None:
     operation = make_operation(status=Outcome.RUNNING, worker="other/pid:[1]/7/8", heartbeat_at=timezone.now())
     assert not claims.is_gone(operation)
     operation.heartbeat_at = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS + 1)
@@ -107,7 +107,7 @@ def test_one_that_waits_for_another_is_not_taken_before_that_ended() -> None:
     assert claims.take(operation.pk) is not None
 
 
-def test_a_host_runs_no_more_than_it_may(settings: SettingsWrapper) -> None:
+def test_a_host_runs_no_more_than_it_may(settings: Settings) -> None:
     settings.OPERATIONS_AT_ONCE = 1
     first = make_operation()
     other = make_instance(host=first.host)

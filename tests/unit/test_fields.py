@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from instances.fields import CannotDecrypt
 from instances.models import Instance
@@ -32,20 +32,20 @@ def test_the_same_password_is_stored_differently_each_time() -> None:
     assert stored(one) != stored(two)
 
 
-def test_a_value_of_an_older_key_stays_readable(settings: SettingsWrapper) -> None:
+def test_a_value_of_an_older_key_stays_readable(settings: Settings) -> None:
     instance = make_instance(superadmin_password="from before")
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.FIELD_ENCRYPTION_KEYS]
     assert Instance.objects.get(pk=instance.pk).superadmin_password == "from before"
 
 
-def test_without_its_key_the_error_says_what_to_do(settings: SettingsWrapper) -> None:
+def test_without_its_key_the_error_says_what_to_do(settings: Settings) -> None:
     instance = make_instance(superadmin_password="from before")
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(CannotDecrypt, match="Put the key back"):
         Instance.objects.get(pk=instance.pk)
 
 
-def test_a_malformed_key_is_named(settings: SettingsWrapper) -> None:
+def test_a_malformed_key_is_named(settings: Settings) -> None:
     settings.FIELD_ENCRYPTION_KEYS = ["not a key"]
     with pytest.raises(ImproperlyConfigured, match="FIELD_ENCRYPTION_KEYS"):
         make_instance()

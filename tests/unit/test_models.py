@@ -42,7 +42,8 @@ def test_a_slug_that_is_no_dns_label_cannot_be_written(slug: str) -> None:
 
 
 def test_two_instances_of_a_host_cannot_share_a_port() -> None:
-    one, two = make_instance(port=23001), make_instance()
+    one = make_instance(port=23001)
+    two = make_instance(host=one.host)
     with pytest.raises(IntegrityError), transaction.atomic():
         Instance.objects.filter(pk=two.pk).update(port=one.port)
 
