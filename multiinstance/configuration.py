@@ -40,6 +40,14 @@ SETTINGS: Sequence[Setting] = (
         "`var/` in the checkout",
     ),
     Setting(
+        "ENV_FILE",
+        str,
+        str(PROJECT_DIR / ".env"),
+        "A file with more settings, a line NAME=VALUE each. What stands in the process environment counts more. "
+        "Only in the process environment.",
+        "`.env` in the checkout",
+    ),
+    Setting(
         "DEPLOYMENT",
         str,
         "embedded",
@@ -189,13 +197,13 @@ SETTINGS: Sequence[Setting] = (
 
 
 def read_settings() -> dict[str, Any]:
-    """Every setting by name, from the process environment, then ``.env`` in the checkout, then its default.
+    """Every setting by name, from the process environment, then the file ENV_FILE, then its default.
 
     Raises ImproperlyConfigured with the variable's name and meaning when a value is not of its type.
     """
     env = environ.Env()
-    env_file = PROJECT_DIR / ".env"
-    if env_file.exists():
+    env_file = Path(env.get_value("ENV_FILE", cast=str, default=str(PROJECT_DIR / ".env")))
+    if env_file.is_file():
         env.read_env(str(env_file))
     values = {}
     for setting in SETTINGS:

@@ -193,15 +193,35 @@ MEDIA_ROOT = DATA_DIR / "media"
 # API
 
 REST_FRAMEWORK = {
-    "EXCEPTION_HANDLER": "rest_framework_json_api.exceptions.exception_handler",
-    "DEFAULT_PAGINATION_CLASS": "rest_framework_json_api.pagination.JsonApiPageNumberPagination",
-    "PAGE_SIZE": 100,
+    "EXCEPTION_HANDLER": "instances.api.errors.exception_handler",
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.BasicAuthentication",
+        "instances.api.authentication.BasicAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
-    "TEST_REQUEST_DEFAULT_FORMAT": "vnd.api+json",
+    "DEFAULT_PERMISSION_CLASSES": ["instances.api.permissions.StaffModelPermissions"],
+    "DEFAULT_PARSER_CLASSES": [
+        "instances.api.documents.JsonApiParser",
+        "instances.api.documents.LegacyParser",
+        "instances.api.documents.PlainJsonParser",
+    ],
+    "DEFAULT_RENDERER_CLASSES": [
+        "instances.api.renderers.JsonApiRenderer",
+        "instances.api.renderers.LegacyRenderer",
+        "instances.api.renderers.PlainJsonRenderer",
+    ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "instances.api.renderers.Negotiation",
+    "DEFAULT_PAGINATION_CLASS": "instances.api.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": [
+        "instances.api.filters.KnownParameters",
+        "instances.api.filters.Filters",
+        "instances.api.filters.Search",
+        "instances.api.filters.Sorting",
+    ],
+    "DEFAULT_METADATA_CLASS": None,
+    "SEARCH_PARAM": "filter[search]",
+    "URL_FORMAT_OVERRIDE": None,
+    # Not "url": that is an attribute of instances, their own address.
+    "URL_FIELD_NAME": "self_link",
 }
 # The seed's attribute names have underscores.
 JSON_API_FORMAT_FIELD_NAMES = False

@@ -1,0 +1,70 @@
+# The product's own commands. `make` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -p tests.isolation
+DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
+REAL_TESTS := tests/deployers tests/embedded tests/browser
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench lock docs translations clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.base ## run the product on http://127.0.0.1:5000/admin/ (PORT=5001 make run: another port)
+	@exec $(BIN)/python manage.py run
+
+test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on PostgreSQL, then the real things)
+	$(PYTEST) -n 2 $(DATABASE_TESTS)
+	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
+	$(PYTEST) $(REAL_TESTS)
+
+lint: $(VENV)/.dev ## ruff and mypy --strict
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	ENV_FILE=/dev/null DATA_DIR=$(VENV)/lint-data $(BIN)/mypy instances deployers
+
+format: $(VENV)/.dev ## bring the code into its format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.dev ## how long a creation takes, as a multiple of what OpenSlides needs by itself
+	$(BIN)/python -m bench.create
+
+lock: $(VENV)/.dev ## lock the requirements: requirements/*.in to *.txt with hashes
+	for set in base production dev; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+			requirements/$$set.in -o requirements/$$set.txt || exit 1; \
+	done
+
+docs: $(VENV)/.base ## make docs/settings.md of multiinstance/configuration.py
+	$(BIN)/python manage.py settings_reference > docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
+
+translations: $(VENV)/.base ## bring locale/ up to date (needs gettext)
+	$(BIN)/python manage.py makemessages --all --no-location --ignore .venv --ignore var
+	$(BIN)/python manage.py compilemessages --ignore .venv --ignore var
+
+clean: ## take away what was installed and built, but not var/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+
+# A stamp is written last, so an interrupted installation is done again; it is older than a lock file that changed.
+$(VENV)/.base: requirements/base.txt | $(BIN)/python
+	@echo "Installing what the product needs (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(BIN)/python
+	@echo "Installing what the tests need (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@ $(VENV)/.base
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed. Install it, or name it: PYTHON=/path/to/python3.11 make run"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv module is missing. Install it: sudo apt-get install python3-venv"; exit 1; }
+	@echo "Making a virtual environment in $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
