@@ -7,9 +7,17 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "multiinstance.settings")
-    from django.core.management import execute_from_command_line
+    from django.core.management import ManagementUtility
 
-    execute_from_command_line(sys.argv)
+    utility = ManagementUtility(sys.argv)
+    if sys.argv[1:2] == ["version"] and len(sys.argv) > 2:
+        # ManagementUtility.execute() takes this word for Django's own version, before it looks for a command.
+        import django
+
+        django.setup()
+        utility.fetch_command("version").run_from_argv(sys.argv)
+    else:
+        utility.execute()
 
 
 if __name__ == "__main__":

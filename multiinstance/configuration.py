@@ -53,7 +53,9 @@ SETTINGS: Sequence[Setting] = (
         "embedded",
         "`embedded`: this machine, one user, no root, everything under DATA_DIR. `systemd`: a production host.",
     ),
-    Setting("DEBUG", bool, False, "Django's debug mode: tracebacks in the browser. Never on a machine that others reach."),
+    Setting(
+        "DEBUG", bool, False, "Django's debug mode: tracebacks in the browser. Never on a machine that others reach."
+    ),
     Setting(
         "SECRET_KEY",
         str,
@@ -102,7 +104,13 @@ SETTINGS: Sequence[Setting] = (
     ),
     Setting("PORT", int, 5000, "Port on which `make run` serves the admin and the API.", section="Web"),
     Setting("WEB_THREADS", int, 8, "Requests that the web process answers at the same time.", section="Web"),
-    Setting("LANGUAGE_CODE", str, "en", "Language where the browser asks for none that we have: `en` or `de`.", section="Web"),
+    Setting(
+        "LANGUAGE_CODE",
+        str,
+        "en",
+        "Language where the browser asks for none that we have: `en` or `de`.",
+        section="Web",
+    ),
     Setting("TIME_ZONE", str, "Europe/Berlin", "Time zone of the admin pages and of new instances.", section="Web"),
     Setting(
         "ADMIN_PASSWORD",

@@ -126,7 +126,7 @@ else:
 # Celery
 
 BROKER_FOLDER = DATA_DIR / "broker"
-CELERY_BROKER_URL: str = _values["BROKER_URL"] or "filesystem://"
+CELERY_BROKER_URL: str = _values["BROKER_URL"] or "filesystem://localhost"
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # Kombu makes the control folder in it, but not the folder itself.
     BROKER_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -212,7 +212,6 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "instances.api.renderers.Negotiation",
     "DEFAULT_PAGINATION_CLASS": "instances.api.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": [
-        "instances.api.filters.KnownParameters",
         "instances.api.filters.Filters",
         "instances.api.filters.Search",
         "instances.api.filters.Sorting",

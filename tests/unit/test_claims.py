@@ -20,7 +20,9 @@ pytestmark = pytest.mark.django_db
 
 def make_operation(**values: object) -> Operation:
     instance = make_instance()
-    return Operation.objects.create(**{"kind": OperationKind.START, "instance": instance, "host": instance.host, **values})
+    return Operation.objects.create(
+        **{"kind": OperationKind.START, "instance": instance, "host": instance.host, **values}
+    )
 
 
 def name_of_a_dead_worker() -> str:

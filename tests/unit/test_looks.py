@@ -55,9 +55,7 @@ def run_service(supervisor: Supervisor) -> Iterator[Callable[[Instance], None]]:
 
 
 def installed(host: Host, **values: object) -> Instance:
-    return make_instance(
-        **{"host": host, "installed_at": timezone.now(), "observed_state": State.ACTIVE, **values}
-    )
+    return make_instance(**{"host": host, "installed_at": timezone.now(), "observed_state": State.ACTIVE, **values})
 
 
 def state_of(instance: Instance) -> State:

@@ -19,14 +19,15 @@ from deployers.services.supervisor_conf import Program, write_supervisord_conf
 from instances import first_run
 
 
-
 class Command(BaseCommand):
     help = "Run web, worker and beat, and the instances, on this machine. Ctrl-C stops all of it."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--bare", action="store_true", help="Register no host, domain and versions at the first run: for your own set-up."
+            "--bare",
+            action="store_true",
+            help="Register no host, domain and versions at the first run: for your own set-up.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -98,7 +99,11 @@ class Command(BaseCommand):
         """web, worker and beat."""
         python = sys.executable
         here = str(settings.BASE_DIR)
-        env = {"PYTHONPATH": here, "DJANGO_SETTINGS_MODULE": "multiinstance.settings", "DATA_DIR": str(settings.DATA_DIR)}
+        env = {
+            "PYTHONPATH": here,
+            "DJANGO_SETTINGS_MODULE": "multiinstance.settings",
+            "DATA_DIR": str(settings.DATA_DIR),
+        }
         celery = [python, "-m", "celery", "-A", "multiinstance", "--workdir", here]
         bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
         return [

@@ -1,0 +1,166 @@
+"""``manage.py instance``: add, list, show, start, stop, update and remove instances."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from instances import operations
+from instances.choices import Db, Mode, State
+from instances.console import (
+    REQUEST,
+    USAGE,
+    ConsoleCommand,
+    add_common,
+    confirmed,
+    find_domain,
+    find_instance,
+    find_version,
+    instance_document,
+)
+from instances.models import Instance
+
+TEXTS = (
+    "event_name",
+    "event_description",
+    "event_date",
+    "event_location",
+    "event_organizer",
+    "admin_first_name",
+    "admin_last_name",
+    "admin_username",
+)
+PASSWORDS = ("superadmin_password", "admin_initial_password")
+
+
+class Command(ConsoleCommand):
+    help = "Add, list, show, start, stop, update or remove OpenSlides instances."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+        add = actions.add_parser("add", help="add an instance and create it")
+        add.add_argument("slug", help="its name in its address: lower case letters, digits, hyphens")
+        add.add_argument("--domain", help="a registered domain (default: the default one)")
+        add.add_argument("--version", help="a registered version (default: the default one)", dest="version_name")
+        add.add_argument("--mode", choices=Mode.values, default=Mode.SUBDOMAIN)
+        add.add_argument("--db", choices=Db.values, default="", help="default: what the host has")
+        for name in TEXTS:
+            field = Instance._meta.get_field(name)
+            add.add_argument(
+                f"--{name.replace('_', '-')}", metavar="TEXT", help=str(getattr(field, "verbose_name", ""))
+            )
+        for name in PASSWORDS:
+            add.add_argument(
+                f"--{name.replace('_', '-')}-file",
+                metavar="FILE",
+                help="a file with the password in its first line, - for standard input (default: a generated one)",
+            )
+        add_common(add, waits=True)
+
+        listing = actions.add_parser("list", help="list the instances")
+        listing.add_argument("--state", choices=State.values, help="only those in this state")
+        add_common(listing)
+
+        show = actions.add_parser("show", help="show one instance")
+        show.add_argument("--credentials", action="store_true", help="with the passwords")
+        add_common(show)
+
+        update = actions.add_parser("update", help="move an instance to another version")
+        for action, help_text in (("start", "start an instance"), ("stop", "stop an instance")):
+            add_common(self.naming(actions.add_parser(action, help=help_text)), waits=True)
+        self.naming(show)
+        self.naming(update).add_argument("version_name", metavar="VERSION", help="the name of a registered version")
+        add_common(update, waits=True)
+        remove = self.naming(actions.add_parser("remove", help="remove an instance with all its data"))
+        remove.add_argument("--yes", action="store_true", help="do not ask")
+        add_common(remove, waits=True)
+
+    @staticmethod
+    def naming(parser: ArgumentParser) -> ArgumentParser:
+        parser.add_argument("instance", help="its id, its slug, or slug.domain")
+        return parser
+
+    def do_add(self, slug: str, **options: Any) -> None:
+        values = {name: options[name] for name in TEXTS if options[name] is not None}
+        for name in PASSWORDS:
+            if options[f"{name}_file"]:
+                values[name] = read_password(options[f"{name}_file"])
+        instance = Instance(
+            slug=slug,
+            domain=find_domain(options["domain"]),
+            version=find_version(options["version_name"]),
+            mode=options["mode"],
+            db=options["db"],
+            **values,
+        )
+        instance.fill_in()
+        instance.full_clean(exclude=["host"])
+        operation = operations.create(instance, REQUEST)
+        if not options["json"]:
+            self.stdout.write(f"{instance} is added, its id is {instance.pk}.")
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+        if options["wait"] and not options["json"]:
+            self.stdout.write(f"It answers at {find_instance(instance.pk).url}")
+
+    def do_list(self, state: str | None, **options: Any) -> None:
+        found = Instance.objects.present().select_related("domain", "host", "version", "projector_logo")
+        shown = [instance for instance in found if state is None or instance.state == state]
+        if options["json"]:
+            self.print_json([instance_document(instance) for instance in shown])
+        elif not shown:
+            self.stdout.write(
+                "There is no instance"
+                + (f" in the state {state}." if state else ". Add one: manage.py instance add SLUG")
+            )
+        else:
+            self.print_table(
+                ("INSTANCE", "STATE", "VERSION", "ADDRESS", "EVENT"),
+                ((str(one), one.state, one.version.name, one.url or "-", one.event_name) for one in shown),
+            )
+
+    def do_show(self, instance: str, credentials: bool, **options: Any) -> None:
+        document = instance_document(find_instance(instance), credentials=credentials)
+        if options["json"]:
+            self.print_json(document)
+        else:
+            width = max(map(len, document))
+            for name, value in document.items():
+                self.stdout.write(f"{name:{width}}  {value}".rstrip())
+
+    def do_start(self, instance: str, **options: Any) -> None:
+        found = find_instance(instance)
+        # One whose creation failed is started by creating it again.
+        operation = operations.start(found, REQUEST) if found.is_installed else operations.create(found, REQUEST)
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+    def do_stop(self, instance: str, **options: Any) -> None:
+        operation = operations.stop(find_instance(instance), REQUEST)
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+    def do_update(self, instance: str, version_name: str, **options: Any) -> None:
+        operation = operations.update(find_instance(instance), find_version(version_name), REQUEST)
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+    def do_remove(self, instance: str, yes: bool, **options: Any) -> None:
+        found = find_instance(instance)
+        if not yes and not confirmed(f"Remove {found} ({found.event_name}) with all its data?"):
+            raise CommandError("Nothing was removed. Without a terminal, confirm with --yes.", returncode=USAGE)
+        operation = operations.remove(found, REQUEST)
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+
+def read_password(source: str) -> str:
+    """The first line of a file, or of standard input for ``-``."""
+    try:
+        text = sys.stdin.readline() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"The password file {source} cannot be read: {error}", returncode=USAGE) from error
+    password = text.splitlines()[0] if text else ""
+    if not password:
+        raise CommandError(f"The password file {source} is empty.", returncode=USAGE)
+    return password
