@@ -7,8 +7,14 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "multiinstance.settings")
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import ManagementUtility
 
+    try:
+        settings.DATA_DIR  # noqa: B018 - reads the settings, so that a wrong one is an error and not a traceback
+    except ImproperlyConfigured as error:
+        sys.exit(f"Error: {error}")
     utility = ManagementUtility(sys.argv)
     if sys.argv[1:2] == ["version"] and len(sys.argv) > 2:
         # ManagementUtility.execute() takes this word for Django's own version, before it looks for a command.

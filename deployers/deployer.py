@@ -26,9 +26,10 @@ class Deployer(Protocol):
 
     def stop(self, spec: InstanceSpec) -> Plan: ...
 
-    def update(self, spec: InstanceSpec, target: VersionSpec, token: str) -> Plan:
+    def update(self, spec: InstanceSpec, target: VersionSpec, token: str, running: bool = True) -> Plan:
         """Move the instance to ``target``. ``token`` names this one update (the operation's id), so that a
-        plan which is run again after an interruption does not take the half-updated data for the original."""
+        plan which is run again after an interruption does not take the half-updated data for the original.
+        ``running``: whether the instance runs afterwards; the new version is tried out in either case."""
         ...
 
     def remove(self, spec: InstanceSpec) -> Plan: ...

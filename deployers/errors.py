@@ -108,7 +108,9 @@ class ServiceManagerUnreachable(DeployError):
     reason: str
 
     def __str__(self) -> str:
-        return f"The service manager at {self.address} does not answer: {self.reason}. Is the product running (make run)?"
+        return (
+            f"The service manager at {self.address} does not answer: {self.reason}. Is the product running (make run)?"
+        )
 
 
 @dataclass(eq=False)
@@ -233,4 +235,22 @@ class ServiceRefused(DeployError):
     reason: str
 
     def __str__(self) -> str:
-        return f"The service manager refused {self.service}: {self.reason}. Its own log (log/supervisord.log) says more."
+        return (
+            f"The service manager refused {self.service}: {self.reason}. Its own log (log/supervisord.log) says more."
+        )
+
+
+@dataclass(eq=False)
+class DataOfOtherRelease(DeployError):
+    """The instance's data belongs to another OpenSlides than the one that shall run: an update was not undone."""
+
+    instance_id: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return (
+            f"The data of instance {self.instance_id} belongs to OpenSlides {self.found}, so OpenSlides {self.wanted} "
+            f"is not started with it: an update was interrupted and could not be undone. Update it to {self.found}. "
+            "The data from before is in the directory previous/ of the instance."
+        )

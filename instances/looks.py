@@ -43,13 +43,14 @@ def look_after(host: Host) -> None:
     except ServiceManagerUnreachable as error:
         logger.warning("Host %s: %s", host, error)
         return
-    if host.last_seen is None or timezone.now() - host.last_seen > SEEN_PRECISION:
-        Host.objects.filter(pk=host.pk).update(last_seen=timezone.now())
     for row in rows:
         unit = units.get(row.id, UnitState.STOPPED)
         write_state(row, unit)
         if row.operation_kind is None and is_missing(row, unit):
             reconcile(row)
+    # Last: a host that was silent becomes known again with the states that it has now.
+    if host.last_seen is None or timezone.now() - host.last_seen > SEEN_PRECISION:
+        Host.objects.filter(pk=host.pk).update(last_seen=timezone.now())
 
 
 def write_state(row: Instance, unit: UnitState) -> None:

@@ -18,6 +18,7 @@ for _setting in SETTINGS:
         os.environ.pop(_setting.name, None)
 _data_dir = tempfile.mkdtemp(prefix="mi-test-")
 os.environ["DATA_DIR"] = _data_dir
+os.mkdir(os.path.join(_data_dir, "static"))
 os.environ["ENV_FILE"] = os.devnull
 os.environ["DJANGO_SETTINGS_MODULE"] = "multiinstance.settings"
 atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)

@@ -124,15 +124,15 @@ def test_an_instance_that_never_answers_fails_with_the_end_of_its_log(product: P
     product.settled(made["id"], "active")
     product.patch(made["id"], attributes={"state": "stopped"})
     product.settled(made["id"], "stopped")
-    settings = instance_directory(product, made["id"]) / "settings.py"
-    good = settings.read_text()
-    settings.write_text("raise SystemExit('the reason of the failure')\n")
+    # settings.py is written anew at every start; this file comes before the installed module.
+    broken = instance_directory(product, made["id"]) / "daphne.py"
+    broken.write_text("raise SystemExit('the reason of the failure')\n")
     product.patch(made["id"], attributes={"state": "active"})
     operation = product.wait_finished(made["id"])
     assert operation["status"] == "failed"
     assert "the reason of the failure" in operation["error"]
     product.wait_state(made["id"], "error", 15)
-    settings.write_text(good)
+    broken.unlink()
     product.patch(made["id"], attributes={"state": "active"})
     product.settled(made["id"], "active")
     product.call("DELETE", f"instances/{made['id']}", expect=204)

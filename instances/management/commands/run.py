@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from deployers.errors import DeployError
 from deployers.services.supervisor_conf import Program, write_supervisord_conf
 from instances import first_run
+from instances.models import Host
 
 
 class Command(BaseCommand):
@@ -39,6 +40,8 @@ class Command(BaseCommand):
         self.say("Bringing the database up to date …")
         self.call("migrate", interactive=False)
         self.call("collectstatic", interactive=False)
+        # What was seen before this start is not true any more: nothing runs.
+        Host.objects.filter(name=first_run.HOST).update(last_seen=None)
         account = first_run.make_account()
         if not options["bare"]:
             first_run.register()

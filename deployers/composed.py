@@ -1,0 +1,123 @@
+"""A deployer that is put together from parts: service manager, engine, database servers, router.
+
+It makes the plans; the parts touch the host. What OpenSlides needs is asked of its major version's profile.
+"""
+
+from __future__ import annotations
+
+from deployers.files import remove_tree
+from deployers.openslides.passwords import hash_passwords
+from deployers.openslides.profile import Login
+from deployers.parts import Parts, make_directories
+from deployers.plan import Log, Plan, Step
+from deployers.preparation import Preparer
+from deployers.spec import InstanceSpec, VersionSpec
+from deployers.states import UnitState
+from deployers.updating import Updater
+
+
+class ComposedDeployer:
+    """A :class:`deployers.deployer.Deployer` made of :class:`Parts`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.preparer = Preparer(parts.layout, parts.engine, parts.databases, prepare_timeout=parts.prepare_timeout)
+
+    def prepare(self, version: VersionSpec) -> Plan:
+        return self.preparer.plan(version)
+
+    def discard(self, version: VersionSpec) -> Plan:
+        return (Step(f"remove the files of {version.name}", lambda log: self.preparer.discard(version)),)
+
+    def is_prepared(self, version: VersionSpec) -> bool:
+        return self.preparer.missing(version) is None
+
+    def create(self, spec: InstanceSpec) -> Plan:
+        """What fails takes all of it away again. Nothing is waited for before the service starts."""
+        parts, paths, version = self.parts, self.parts.layout.instance(spec.id), spec.version
+        parts.database(spec), parts.profile(version)  # an impossible instance has no plan
+
+        def forget_service(log: Log) -> None:
+            parts.services.remove(spec.id)
+
+        return (
+            Step(f"check that {version.name} is prepared", lambda log: self.preparer.check(version)),
+            Step("make directories", lambda log: make_directories(paths), lambda log: remove_tree(paths.directory)),
+            Step("copy the template database", lambda log: self._copy_template(spec, log)),
+            Step("write accounts and event", lambda log: self._write_rows(spec, log)),
+            Step("write settings", lambda log: parts.write_settings(spec, version)),
+            Step("check that the port is free", lambda log: parts.check_port(spec)),
+            Step(
+                "register the service",
+                lambda log: parts.services.register(parts.service(spec, version)),
+                forget_service,
+            ),
+            Step("start the service", lambda log: parts.services.start(spec.id), forget_service),
+            Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), forget_service),
+        )
+
+    def start(self, spec: InstanceSpec) -> Plan:
+        parts, version = self.parts, spec.version
+        parts.database(spec), parts.profile(version)
+
+        def stop(log: Log) -> None:
+            parts.services.stop(spec.id)
+
+        return (
+            Step(f"check that {version.name} is prepared", lambda log: self.preparer.check(version)),
+            Step("check that the data is there", lambda log: parts.check_data(spec)),
+            Step("write settings", lambda log: self._rewrite_settings(spec)),
+            Step("check that the port is free", lambda log: parts.check_port(spec)),
+            Step("register the service", lambda log: parts.services.register(parts.service(spec, version))),
+            Step("start the service", lambda log: parts.services.start(spec.id), stop),
+            Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), stop),
+        )
+
+    def stop(self, spec: InstanceSpec) -> Plan:
+        return (Step("stop the service", lambda log: self.parts.services.stop(spec.id)),)
+
+    def update(self, spec: InstanceSpec, target: VersionSpec, token: str, running: bool = True) -> Plan:
+        return Updater(self.parts, self.preparer, spec, target, token, running).plan()
+
+    def remove(self, spec: InstanceSpec) -> Plan:
+        directory = self.parts.layout.instance(spec.id).directory
+        return (
+            Step("stop and forget the service", lambda log: self.parts.services.remove(spec.id)),
+            Step("remove the instance's files", lambda log: remove_tree(directory)),
+        )
+
+    def states(self) -> dict[str, UnitState]:
+        return self.parts.services.states()
+
+    def url(self, spec: InstanceSpec) -> str:
+        return self.parts.router.url(spec)
+
+    def port_is_free(self, port: int) -> bool:
+        return self.parts.router.port_is_free(port)
+
+    def _copy_template(self, spec: InstanceSpec, log: Log) -> None:
+        databases = self.parts.database(spec)
+        if databases.instance(spec.id).exists():
+            # An earlier run came further than this; the instance may have run, and been used, since.
+            log("The instance's database is there already.\n")
+            return
+        databases.copy_closed(databases.template(spec.version), databases.draft(spec.id))
+
+    def _write_rows(self, spec: InstanceSpec, log: Log) -> None:
+        """In the draft, which takes the database's place when it is complete."""
+        databases = self.parts.database(spec)
+        if databases.instance(spec.id).exists():
+            log("The instance's database is there already.\n")
+            return
+        profile = self.parts.profile(spec.version)
+        iterations = self.preparer.read(spec.version).password_iterations
+        superadmin, admin = hash_passwords([spec.superadmin_password, spec.admin.password], iterations)
+        login = Login(spec.admin.username, spec.admin.first_name, spec.admin.last_name, admin)
+        draft = databases.draft(spec.id)
+        draft.apply([*profile.accounts(superadmin, login), *profile.event(spec.event)])
+        databases.replace(draft, databases.instance(spec.id))
+
+    def _rewrite_settings(self, spec: InstanceSpec) -> None:
+        """What an operator has changed since (mail host, domain, logo) counts from the next start on."""
+        make_directories(self.parts.layout.instance(spec.id))
+        self.parts.write_settings(spec, spec.version)

@@ -1,0 +1,1 @@
+"""Where instances keep their rows."""

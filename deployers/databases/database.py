@@ -1,0 +1,80 @@
+"""The part of a deployer that knows databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from deployers.spec import VersionSpec
+
+Value = str | int | None
+
+
+@dataclass(frozen=True)
+class Update:
+    """A change of exactly one row. Table and column names are constants of ours, values are anybody's."""
+
+    table: str
+    values: Mapping[str, Value]
+    where: Mapping[str, Value]
+
+
+class Database(Protocol):
+    """One database, whether it exists or not."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    def django(self) -> dict[str, object]:
+        """Django's setting DATABASES["default"]."""
+        ...
+
+    def exists(self) -> bool: ...
+
+    def apply(self, updates: Iterable[Update], *, empty: Iterable[str] = ()) -> None:
+        """Change the rows and empty the tables ``empty``, in one transaction.
+
+        Raises RowMissing (an update that did not meet exactly one row), UsernameTaken, DatabaseUnusable.
+        """
+        ...
+
+    def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Value, ...]]:
+        """Every row of a table. Raises DatabaseUnusable."""
+        ...
+
+    def check(self) -> None:
+        """Raises DatabaseUnusable if it is damaged."""
+        ...
+
+
+class DatabaseServer(Protocol):
+    """All databases of one kind. Each method may be called again after it was interrupted."""
+
+    def template(self, version: VersionSpec) -> Database: ...
+
+    def instance(self, instance_id: str) -> Database: ...
+
+    def draft(self, instance_id: str) -> Database:
+        """What an instance's database is made in, before it takes its place."""
+        ...
+
+    def kept(self, instance_id: str, token: str) -> Database:
+        """The copy from before the update ``token``."""
+        ...
+
+    def copy_closed(self, source: Database, target: Database) -> None:
+        """Copy a database that nobody has open, the quickest way; a target that exists is replaced."""
+        ...
+
+    def copy_live(self, source: Database, target: Database) -> None:
+        """Copy a database that was perhaps not closed properly; a target that exists is replaced."""
+        ...
+
+    def replace(self, source: Database, target: Database) -> None:
+        """``target`` becomes ``source``, which is gone then. Nobody may have ``target`` open."""
+        ...
+
+    def drop(self, database: Database) -> None: ...

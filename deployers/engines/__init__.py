@@ -1,0 +1,1 @@
+"""What brings a version of OpenSlides onto a host."""

@@ -1,0 +1,83 @@
+"""What is truly the same in OpenSlides 2 and 3. Source: its own sources, 2.1 to 3.3."""
+
+from __future__ import annotations
+
+import json
+
+from deployers.databases.database import Update
+from deployers.openslides.profile import LOCAL_ADMIN_ID, SUPERADMIN_ID, Login, Surroundings
+from deployers.rendering import render
+from deployers.spec import Event
+
+GROUP_TABLE = "auth_group"
+USER_TABLE = "users_user"
+CONFIG_TABLE = "core_configstore"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {name: {"handlers": ["console"], "level": "INFO"} for name in ("django", "openslides")},
+}
+
+
+def manage(*arguments: str) -> tuple[str, ...]:
+    """A management command."""
+    return ("-m", "django", *arguments)
+
+
+def render_settings(major: int, surroundings: Surroundings, own: dict[str, object]) -> str:
+    """settings.py: what both majors have, then ``own``.
+
+    The session cookie has a name of its own per instance, because browsers keep cookies by host and
+    not by port: two instances on one loopback address would log each other's users out. The CSRF
+    cookie must keep its name: the client has it built in.
+    """
+    values: dict[str, object] = {
+        "DEBUG": False,
+        "SECRET_KEY": surroundings.secret_key,
+        "ALLOWED_HOSTS": surroundings.hosts,
+        "DATABASES": {"default": surroundings.database},
+        "MEDIA_ROOT": f"{surroundings.media}/",
+        "STATIC_ROOT": surroundings.static_root,
+        "TIME_ZONE": surroundings.time_zone,
+        "SESSION_COOKIE_NAME": f"OpenSlidesSessionID{surroundings.cookie_suffix}",
+        "LOGGING": LOGGING,
+    }
+    if surroundings.mail_host is not None:
+        values |= {"EMAIL_HOST": surroundings.mail_host, "EMAIL_PORT": surroundings.mail_port}
+    return render("openslides_settings.py.j2", major=major, settings=values | own, own_static=surroundings.own_static)
+
+
+def account_rows(superadmin_password: str, admin: Login) -> tuple[Update, ...]:
+    """``default_password`` is shown in clear to everybody who may manage users, so it is emptied."""
+    return (
+        Update(USER_TABLE, {"password": superadmin_password, "default_password": ""}, {"id": SUPERADMIN_ID}),
+        Update(
+            USER_TABLE,
+            {
+                "username": admin.username,
+                "first_name": admin.first_name,
+                "last_name": admin.last_name,
+                "password": admin.password,
+                "default_password": "",
+            },
+            {"id": LOCAL_ADMIN_ID},
+        ),
+    )
+
+
+def config_row(key: str, value: object) -> Update:
+    """One configuration value; OpenSlides keeps them as JSON text."""
+    return Update(CONFIG_TABLE, {"value": json.dumps(value)}, {"key": key})
+
+
+def event_rows(event: Event) -> tuple[Update, ...]:
+    """All four, also empty ones: OpenSlides' defaults are texts about OpenSlides itself."""
+    return (
+        config_row("general_event_name", event.name),
+        config_row("general_event_description", event.description),
+        config_row("general_event_date", event.date),
+        config_row("general_event_location", event.location),
+    )

@@ -1,0 +1,51 @@
+"""OpenSlides 3.1 to 3.3: Channels 2, Django 2.2."""
+
+from __future__ import annotations
+
+from deployers.databases.database import Update
+from deployers.openslides import shared
+from deployers.openslides.profile import Login, Logo, Surroundings
+from deployers.routers.address import TcpAddress
+from deployers.spec import Event
+
+UPLOAD_BYTES = 100 * 1024 * 1024
+"""As in the settings that OpenSlides 3 makes for itself (utils/settings.py.tpl)."""
+
+DAPHNE = "from daphne.cli import CommandLineInterface; CommandLineInterface.entrypoint()"
+"""daphne 2.4 has no __main__, and its script's first line would break where the path has a space."""
+
+
+class OpenSlides3:
+    """One daphne, which serves the client's static files too (core.views.IndexView, by Django's finders)."""
+
+    major = 3
+    version_path = "/apps/core/version/"
+    admin_groups = ("Admin", "Staff")
+    # A static file is served below "/"; the client shows what the configuration names.
+    logo = Logo("instance-logo.png", "logo_projector_main", "/instance-logo.png")
+    volatile_tables = ("django_session",)
+
+    def settings(self, surroundings: Surroundings) -> str:
+        own: dict[str, object] = {
+            "OPENSLIDES_USER_DATA_DIR": surroundings.data,
+            "DATA_UPLOAD_MAX_MEMORY_SIZE": UPLOAD_BYTES,
+        }
+        return shared.render_settings(self.major, surroundings, own)
+
+    def serve(self, address: TcpAddress) -> tuple[str, ...]:
+        return ("-c", DAPHNE, "-b", address.host, "-p", str(address.port), "openslides.asgi:application")
+
+    def migrate(self) -> tuple[str, ...]:
+        return shared.manage("migrate", "--noinput")
+
+    def collect_static(self) -> tuple[str, ...]:
+        return shared.manage("collectstatic", "--noinput", "--verbosity", "0")
+
+    def add_user(self, username: str, password: str, group_id: int) -> tuple[str, ...]:
+        return shared.manage("createopenslidesuser", "Local", "Administrator", username, password, str(group_id))
+
+    def accounts(self, superadmin_password: str, admin: Login) -> tuple[Update, ...]:
+        return shared.account_rows(superadmin_password, admin)
+
+    def event(self, event: Event) -> tuple[Update, ...]:
+        return shared.event_rows(event)

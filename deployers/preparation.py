@@ -1,0 +1,235 @@
+"""Prepares a version: everything that all its instances share is made once."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deployers.commands import run
+from deployers.databases.database import Database, DatabaseServer, Update
+from deployers.engines.engine import Engine
+from deployers.errors import DeployError, NotPrepared, PreparationBroken
+from deployers.files import make_private_directory, remove_tree, write_private
+from deployers.layout import Layout
+from deployers.openslides import shared
+from deployers.openslides.passwords import iterations_of, unusable
+from deployers.openslides.profile import LOCAL_ADMIN_ID, SUPERADMIN_ID, Profile, Surroundings
+from deployers.openslides.releases import profile_for
+from deployers.plan import Action, Log, Plan, Step
+from deployers.spec import VersionSpec
+
+PLACEHOLDER = "local-administrator"
+"""The local administrator of a template, who gets the real name in the copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What prepared.json says. ``password_iterations``: those of this version's Django."""
+
+    image: str
+    release: str
+    admin_group: str
+    password_iterations: int
+
+
+def run_management(
+    engine: Engine, version: VersionSpec, arguments: Sequence[str], settings: Path, *, log: Log, timeout: float
+) -> None:
+    """Run a management command of OpenSlides with the settings.py in the directory ``settings``."""
+    environment = {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(settings), "HOME": str(settings)}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    run(engine.command(version, arguments), log=log, timeout=timeout, env=environment, cwd=settings)
+
+
+class Preparer:
+    """Makes the plan of a preparation, and tells whether there is one.
+
+    prepared.json is written last: without it there is no preparation, whatever else is there. An
+    interrupted one is begun again.
+    """
+
+    def __init__(
+        self, layout: Layout, engine: Engine, databases: Mapping[str, DatabaseServer], *, prepare_timeout: float
+    ) -> None:
+        self.layout = layout
+        self.engine = engine
+        self.databases = databases
+        self.timeout = prepare_timeout
+
+    def plan(self, version: VersionSpec) -> Plan:
+        """Raises UnknownImage, UnsupportedRelease."""
+        profile = profile_for(self.engine.release(version))
+
+        def discard(log: Log) -> None:
+            # A complete one may be in use, and was not made by this plan.
+            if not self.layout.version(version).prepared.exists():
+                self.discard(version)
+
+        def unless_complete(action: Action) -> Action:
+            def do(log: Log) -> None:
+                if self.layout.version(version).prepared.exists():
+                    log("Kept from an earlier preparation.\n")
+                else:
+                    action(log)
+
+            return do
+
+        actions: list[tuple[str, Action]] = [
+            *self.engine.install(version),
+            ("build the template database", lambda log: self._build_templates(version, profile, log)),
+            ("collect static files", lambda log: self._collect_static(version, profile, log)),
+            ("mark the version as prepared", lambda log: self._finish(version, profile)),
+        ]
+        look = Step("look for an earlier preparation", lambda log: self._look(version, log), discard)
+        return (look, *(Step(name, unless_complete(action)) for name, action in actions))
+
+    def discard(self, version: VersionSpec) -> None:
+        """Take away all that was prepared, completely or half."""
+        paths = self.layout.version(version)
+        paths.prepared.unlink(missing_ok=True)
+        for server in self.databases.values():
+            server.drop(server.template(version))
+        remove_tree(paths.directory)
+
+    def missing(self, version: VersionSpec) -> str | None:
+        """What a usable preparation lacks, at a glance; None if it looks complete."""
+        paths = self.layout.version(version)
+        try:
+            self._load(version)
+        except (OSError, ValueError, TypeError):
+            return str(paths.prepared)
+        for server in self.databases.values():
+            template = server.template(version)
+            if not template.exists():
+                return template.name
+        return self.engine.missing(version)
+
+    def check(self, version: VersionSpec) -> None:
+        """Raises NotPrepared."""
+        missing = self.missing(version)
+        if missing is not None:
+            raise NotPrepared(version.name, missing)
+
+    def read(self, version: VersionSpec) -> Preparation:
+        """Raises NotPrepared."""
+        try:
+            return self._load(version)
+        except (OSError, ValueError, TypeError):
+            raise NotPrepared(version.name, str(self.layout.version(version).prepared)) from None
+
+    def _load(self, version: VersionSpec) -> Preparation:
+        return Preparation(**json.loads(self.layout.version(version).prepared.read_text(encoding="utf-8")))
+
+    def _look(self, version: VersionSpec, log: Log) -> None:
+        """Keep a complete preparation, clear away anything else."""
+        directory = self.layout.version(version).directory
+        reason = self._damage(version)
+        if reason is None:
+            log("It is prepared already.\n")
+            return
+        if directory.exists():
+            log(f"An earlier preparation is done again: {reason}\n")
+        self.discard(version)
+        make_private_directory(directory)
+
+    def _damage(self, version: VersionSpec) -> str | None:
+        missing = self.missing(version)
+        if missing is not None:
+            return f"{missing} is missing"
+        static = self.layout.version(version).static
+        if not static.is_dir() or not any(static.iterdir()):
+            return f"{static} is missing"
+        try:
+            self.engine.check(version)
+            for server in self.databases.values():
+                template = server.template(version)
+                template.check()
+                _accounts(template, version)
+        except DeployError as error:
+            return str(error)
+        return None
+
+    def _build_templates(self, version: VersionSpec, profile: Profile, log: Log) -> None:
+        for key, server in self.databases.items():
+            log(f"Template for {key}\n")
+            template = server.template(version)
+            server.drop(template)
+            self._write_build_settings(version, profile, template)
+            self._manage(version, profile.migrate(), log)
+            group_id, _name = _admin_group(template, profile, version)
+            # The password is seen in the list of processes, so it is one that nobody ever uses.
+            self._manage(version, profile.add_user(PLACEHOLDER, secrets.token_urlsafe(), group_id), log)
+
+    def _collect_static(self, version: VersionSpec, profile: Profile, log: Log) -> None:
+        """After the template: OpenSlides 2 reads its database for that."""
+        static = self.layout.version(version).static
+        if static.exists():
+            shutil.rmtree(static)
+        self._manage(version, profile.collect_static(), log)
+        log(f"{sum(1 for path in static.rglob('*') if path.is_file())} files\n")
+
+    def _finish(self, version: VersionSpec, profile: Profile) -> None:
+        """Nobody can log in to a template; its copies get passwords of their own."""
+        group, iterations = "", 0
+        for server in self.databases.values():
+            template = server.template(version)
+            accounts = _accounts(template, version)
+            if accounts[SUPERADMIN_ID].startswith("!"):
+                raise PreparationBroken(version.name, "its template database was already finished")
+            iterations = iterations_of(accounts[SUPERADMIN_ID])
+            _group_id, group = _admin_group(template, profile, version)
+            lock = [
+                Update(shared.USER_TABLE, {"password": unusable(), "default_password": ""}, {"id": number})
+                for number in (SUPERADMIN_ID, LOCAL_ADMIN_ID)
+            ]
+            template.apply(lock, empty=profile.volatile_tables)
+        paths = self.layout.version(version)
+        remove_tree(paths.build)
+        made = Preparation(version.image, self.engine.release(version), group, iterations)
+        write_private(paths.prepared, json.dumps(asdict(made), indent=2) + "\n")
+
+    def _write_build_settings(self, version: VersionSpec, profile: Profile, template: Database) -> None:
+        paths = self.layout.version(version)
+        make_private_directory(paths.build)
+        surroundings = Surroundings(
+            secret_key=secrets.token_urlsafe(48),
+            database=template.django(),
+            data=paths.build,
+            media=paths.build / "media",
+            static_root=paths.static,
+            own_static=paths.build / "static",
+            hosts=[],
+            time_zone="UTC",
+            cookie_suffix="",
+            mail_host=None,
+            mail_port=25,
+        )
+        make_private_directory(surroundings.own_static)
+        write_private(paths.build / "settings.py", profile.settings(surroundings))
+
+    def _manage(self, version: VersionSpec, arguments: Sequence[str], log: Log) -> None:
+        build = self.layout.version(version).build
+        run_management(self.engine, version, arguments, build, log=log, timeout=self.timeout)
+
+
+def _accounts(template: Database, version: VersionSpec) -> dict[int, str]:
+    """The password hashes of the two accounts, by id. Raises PreparationBroken, DatabaseUnusable."""
+    accounts = {
+        int(str(number)): str(password) for number, password in template.rows(shared.USER_TABLE, ("id", "password"))
+    }
+    if set(accounts) != {SUPERADMIN_ID, LOCAL_ADMIN_ID}:
+        raise PreparationBroken(version.name, f"its template has accounts {sorted(accounts)} instead of 1 and 2")
+    return accounts
+
+
+def _admin_group(template: Database, profile: Profile, version: VersionSpec) -> tuple[int, str]:
+    """Id and name of the best group of administrators; ids differ from version to version."""
+    ids = {str(name): int(str(number)) for number, name in template.rows(shared.GROUP_TABLE, ("id", "name"))}
+    for name in profile.admin_groups:
+        if name in ids:
+            return ids[name], name
+    raise PreparationBroken(version.name, f"its groups are {sorted(ids)}, none of {list(profile.admin_groups)}")

@@ -1,0 +1,1 @@
+"""How an instance's address reaches its server process."""

@@ -1,0 +1,60 @@
+"""Router ``direct``: no proxy; a browser on this machine talks to the instance's own loopback port."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+
+from deployers.errors import DeployError, PortTaken
+from deployers.routers.address import TcpAddress
+from deployers.spec import InstanceSpec
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(eq=False)
+class PortMissing(DeployError):
+    """The instance was given no port."""
+
+    instance_id: str
+
+    def __str__(self) -> str:
+        return f"Instance {self.instance_id} has no port, and on this host it needs one. Start it again to get one."
+
+
+class DirectRouter:
+    """See the module."""
+
+    def listen(self, spec: InstanceSpec) -> TcpAddress:
+        """Raises PortMissing."""
+        if spec.port is None:
+            raise PortMissing(spec.id)
+        return TcpAddress(LOOPBACK, spec.port)
+
+    def url(self, spec: InstanceSpec) -> str:
+        address = self.listen(spec)
+        return f"http://{address.host}:{address.port}/"
+
+    def hosts(self, spec: InstanceSpec) -> list[str]:
+        return list(dict.fromkeys([LOOPBACK, "localhost", spec.domain, f"{spec.slug}.{spec.domain}"]))
+
+    def check_free(self, spec: InstanceSpec) -> None:
+        port = self.listen(spec).port
+        if not self.port_is_free(port):
+            raise PortTaken(port)
+
+    def port_is_free(self, port: int) -> bool:
+        """Found out by binding it: with SO_REUSEADDR that fails only while somebody listens (ip(7), socket(7)).
+
+        Raises OSError for a port that this user may not bind at all.
+        """
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False
+                raise
+        return True

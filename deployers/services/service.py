@@ -1,0 +1,48 @@
+"""The part of a deployer that knows processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from deployers.states import UnitState
+
+
+@dataclass(frozen=True)
+class Service:
+    """The process of one instance. ``env`` is its whole environment; ``log`` takes all that it prints."""
+
+    instance_id: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    log: Path
+
+
+class ServiceManager(Protocol):
+    """Every method may be called again after it was interrupted, and raises ServiceManagerUnreachable."""
+
+    def register(self, service: Service) -> None:
+        """Make the service known as it is described here. One that runs otherwise is stopped. Starts nothing."""
+        ...
+
+    def start(self, instance_id: str) -> None:
+        """Start a registered service, if it does not run; does not wait for it. Raises ServiceRefused."""
+        ...
+
+    def stop(self, instance_id: str) -> None:
+        """Stop the service and wait until it is gone. One that is not known is stopped."""
+        ...
+
+    def remove(self, instance_id: str) -> None:
+        """Stop the service and forget it. Works also while no service manager runs."""
+        ...
+
+    def has_given_up(self, instance_id: str) -> bool:
+        """Whether a service that was started does not run and will not be tried again."""
+        ...
+
+    def state(self, instance_id: str) -> UnitState: ...
+
+    def states(self) -> dict[str, UnitState]: ...

@@ -1,0 +1,1 @@
+"""Rows as resources, one file for each type."""

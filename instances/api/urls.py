@@ -1,0 +1,40 @@
+"""Addresses of the API, each with and without a trailing slash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import re_path
+
+from instances.api.views.base import APIRoot, NotFoundView
+from instances.api.views.blobs import PictureView, UploadView
+from instances.api.views.domains import DomainView
+from instances.api.views.hosts import HostView
+from instances.api.views.instances import InstanceView
+from instances.api.views.operations import OperationView
+from instances.api.views.versions import PrepareView, VersionView
+
+app_name = "api"
+
+READ_LIST: dict[str, Any] = {"get": "list"}
+READ_ONE: dict[str, Any] = {"get": "retrieve"}
+WRITE_LIST: dict[str, Any] = {**READ_LIST, "post": "create"}
+WRITE_ONE: dict[str, Any] = {**READ_ONE, "patch": "partial_update", "delete": "destroy"}
+
+urlpatterns = [
+    re_path(r"^$", APIRoot.as_view(), name="root"),
+    re_path(r"^instances/?$", InstanceView.as_view(WRITE_LIST), name="instance-list"),
+    re_path(r"^instances/(?P<pk>[^/]+)/?$", InstanceView.as_view(WRITE_ONE), name="instance-detail"),
+    re_path(r"^osversions/?$", VersionView.as_view(WRITE_LIST), name="version-list"),
+    re_path(r"^osversions/(?P<pk>[^/]+)/?$", VersionView.as_view(WRITE_ONE), name="version-detail"),
+    re_path(r"^osversions/(?P<pk>[^/]+)/prepare/?$", PrepareView.as_view({"post": "prepare"}), name="version-prepare"),
+    re_path(r"^osdomains/?$", DomainView.as_view(WRITE_LIST), name="domain-list"),
+    re_path(r"^osdomains/(?P<pk>[^/]+)/?$", DomainView.as_view(WRITE_ONE), name="domain-detail"),
+    re_path(r"^operations/?$", OperationView.as_view(READ_LIST), name="operation-list"),
+    re_path(r"^operations/(?P<pk>[^/]+)/?$", OperationView.as_view(READ_ONE), name="operation-detail"),
+    re_path(r"^hosts/?$", HostView.as_view(READ_LIST), name="host-list"),
+    re_path(r"^hosts/(?P<pk>[^/]+)/?$", HostView.as_view(READ_ONE), name="host-detail"),
+    re_path(r"^blobs/?$", UploadView.as_view(), name="blob-list"),
+    re_path(r"^blobs/(?P<pk>[^/]+)/?$", PictureView.as_view(), name="blob-detail"),
+    re_path(r"", NotFoundView.as_view(), name="not-found"),
+]

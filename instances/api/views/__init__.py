@@ -1,0 +1,1 @@
+"""What can be done with each type of resource."""
