@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -99,7 +100,5 @@ def dying_with_parent(argv: list[str]) -> list[str]:
 
 def end_group(process: subprocess.Popen[str]) -> None:
     """End a process that was started in a session of its own, with all that it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

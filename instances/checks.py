@@ -7,9 +7,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
 
 from instances.fields import cipher
-from django.core.exceptions import ImproperlyConfigured
 
 
 def is_exposed() -> bool:

@@ -7,7 +7,7 @@ import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
@@ -64,9 +64,9 @@ class ConsoleCommand(BaseCommand):
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(cell.replace("[", r"\[") for cell in row))
-        console = Console(file=self.stdout._out, highlight=False)  # type: ignore[attr-defined]
+        console = Console(file=cast(IO[str], self.stdout), highlight=False)
         if not console.is_terminal:
-            console = Console(file=self.stdout._out, highlight=False, width=10_000)  # type: ignore[attr-defined]
+            console = Console(file=cast(IO[str], self.stdout), highlight=False, width=10_000)
         console.print(table)
 
     def follow(self, operation: Operation, *, wait: bool, timeout: float, as_json: bool) -> None:
@@ -81,7 +81,7 @@ class ConsoleCommand(BaseCommand):
             raise CommandError(failure_text(operation), returncode=FAILED)
 
     def wait(self, operation: Operation, timeout: float, *, quiet: bool) -> Operation:
-        """The operation, once it has ended; shows its steps meanwhile. Exits with TIMED_OUT after ``timeout`` seconds."""
+        """The operation, once it has ended; shows its steps meanwhile. Exits with TIMED_OUT."""
         deadline = time.monotonic() + timeout
         show = Console(stderr=True)
         warned = False

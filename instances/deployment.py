@@ -38,5 +38,3 @@ def deployer_for(kind: str) -> Deployer:
             time_zone=settings.TIME_ZONE,
         )
     )
-
-

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
-
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
 else:
@@ -40,7 +39,7 @@ def _cipher(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def cipher() -> MultiFernet:
-    """The cipher of FIELD_ENCRYPTION_KEYS: the first key encrypts, all decrypt (Fernet: AES-128-CBC with HMAC-SHA256)."""
+    """The first key of FIELD_ENCRYPTION_KEYS encrypts, all decrypt (Fernet: AES-128-CBC with HMAC-SHA256)."""
     return _cipher(tuple(settings.FIELD_ENCRYPTION_KEYS))
 
 

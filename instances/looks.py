@@ -45,17 +45,18 @@ def look_after(host: Host) -> None:
         return
     for row in rows:
         unit = units.get(row.id, UnitState.STOPPED)
-        write_state(row, unit)
-        if row.operation_kind is None and is_missing(row, unit):
+        operation: str | None = row.operation_kind  # type: ignore[attr-defined]
+        write_state(row, operation, unit)
+        if operation is None and is_missing(row, unit):
             reconcile(row)
     # Last: a host that was silent becomes known again with the states that it has now.
     if host.last_seen is None or timezone.now() - host.last_seen > SEEN_PRECISION:
         Host.objects.filter(pk=host.pk).update(last_seen=timezone.now())
 
 
-def write_state(row: Instance, unit: UnitState) -> None:
+def write_state(row: Instance, operation: str | None, unit: UnitState) -> None:
     """Write the observed state if it is another one now."""
-    state = states.observed(row.facts(row.operation_kind), unit)
+    state = states.observed(row.facts(operation), unit)
     if state != row.observed_state:
         Instance.objects.filter(pk=row.pk, observed_state=row.observed_state).update(observed_state=state)
 

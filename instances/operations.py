@@ -21,7 +21,7 @@ from instances.models import Host, Instance, Operation, Version
 from instances.placement import check_host_supports, choose_host
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Request:
     """Who asks, and by which way."""
 
     via: Origin = Origin.SYSTEM
-    user: AbstractBaseUser | None = None
+    user: User | None = None
 
 
 SYSTEM = Request()
@@ -134,6 +134,22 @@ def prepare(version: Version, request: Request, host: Host | None = None) -> Ope
         return operation
 
 
+def discard(version: Version) -> None:
+    """Let every host take away what was prepared for a version whose row is gone, or has another image now.
+
+    Not while another version has the image. Sent after the commit of the current transaction.
+    """
+    from instances.tasks import discard_version
+
+    if Version.objects.filter(image=version.image).exists():
+        return
+    for host in Host.objects.all():
+        task = discard_version.signature(
+            (host.kind, version.name, version.image, version.engine), queue=host.queue, immutable=True
+        )
+        transaction.on_commit(task.apply_async, robust=True)
+
+
 def send(operation: Operation) -> None:
     """Send the operation's task to its host after the commit of the current transaction.
 
@@ -182,7 +198,7 @@ def _file(
 
 
 def _preparation(version: Version, host: Host, request: Request) -> Operation | None:
-    """What must end before the version can be used: its preparation, filed now if nobody did. None when it is prepared."""
+    """What must end before the version can be used: its preparation, filed now if nobody did; None if it is ready."""
     version.refresh_from_db(fields=["preparation"])
     if version.preparation == Preparation.PREPARED:
         return None

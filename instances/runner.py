@@ -7,7 +7,6 @@ import logging
 from django.db import transaction
 from django.utils import timezone
 
-from deployers.deployer import Deployer
 from deployers.errors import DeployError, NotPrepared, ServiceManagerUnreachable
 from deployers.plan import Plan
 from deployers.states import UnitState
@@ -64,8 +63,7 @@ def _run_claimed(operation: Operation) -> None:
         try:
             if operation.attempts > claims.ATTEMPTS:
                 raise StepFailed("", f"Its worker died {claims.ATTEMPTS} times while running it, so it was given up.")
-            deployer, plan = _plan(operation, instance)
-            run_plan(plan, recorder)
+            run_plan(_plan(operation, instance), recorder)
         except StepFailed as error:
             failure = StepFailed(error.step, recorder.redact(error.reason))
     with transaction.atomic():
@@ -88,30 +86,30 @@ def _instance_of(operation: Operation) -> Instance | None:
     return Instance.objects.select_related("domain", "host", "version", "projector_logo").get(pk=operation.instance_id)
 
 
-def _plan(operation: Operation, instance: Instance | None) -> tuple[Deployer, Plan]:
+def _plan(operation: Operation, instance: Instance | None) -> Plan:
     """Raises StepFailed."""
     try:
         deployer = deployer_for(operation.host.kind)
         if instance is None:
             assert operation.version is not None
-            return deployer, deployer.prepare(operation.version.spec())
+            return deployer.prepare(operation.version.spec())
         if operation.kind in (OperationKind.CREATE, OperationKind.START, OperationKind.UPDATE):
             ensure_port(instance, deployer)
         spec = instance.spec()
         match OperationKind(operation.kind):
             case OperationKind.CREATE:
-                return deployer, deployer.create(spec)
+                return deployer.create(spec)
             case OperationKind.START:
-                return deployer, deployer.start(spec)
+                return deployer.start(spec)
             case OperationKind.STOP:
-                return deployer, deployer.stop(spec)
+                return deployer.stop(spec)
             case OperationKind.REMOVE:
-                return deployer, deployer.remove(spec)
+                return deployer.remove(spec)
             case _:
                 assert operation.version is not None
                 running = instance.desired_state == Desired.ACTIVE
                 target = operation.version.spec()
-                return deployer, deployer.update(spec, target, token=str(operation.pk), running=running)
+                return deployer.update(spec, target, token=str(operation.pk), running=running)
     except (DeployError, OperationRefused, UnsupportedHost) as error:
         raise StepFailed("make the plan", str(error)) from error
 
@@ -141,7 +139,7 @@ def run_plan(plan: Plan, recorder: Recorder) -> None:
 
 
 def _undo(plan: Plan, failed: int, recorder: Recorder) -> None:
-    """Undo the failed step, which may be half done, and all before it. One that cannot be undone does not stop the rest."""
+    """Undo the failed step, which may be half done, and all before it. One that cannot be undone stops none."""
     for index in range(failed, -1, -1):
         undo = plan[index].undo
         if undo is None:
@@ -158,7 +156,7 @@ def _undo(plan: Plan, failed: int, recorder: Recorder) -> None:
 def _apply_success(operation: Operation, instance: Instance | None) -> None:
     now = timezone.now()
     if instance is None:
-        Version.objects.filter(pk=operation.version_id).update(preparation=Preparation.PREPARED, prepared_at=now)
+        Version.objects.filter(operations=operation).update(preparation=Preparation.PREPARED, prepared_at=now)
         return
     instance.failure = ""
     changed = ["failure"]
@@ -178,7 +176,7 @@ def _apply_success(operation: Operation, instance: Instance | None) -> None:
 
 def _apply_failure(operation: Operation, instance: Instance | None) -> None:
     if instance is None:
-        Version.objects.filter(pk=operation.version_id).update(preparation=Preparation.FAILED)
+        Version.objects.filter(operations=operation).update(preparation=Preparation.FAILED)
         for waiting in Operation.objects.filter(waits_for=operation, status=Outcome.QUEUED):
             _fail_waiting(waiting, operation)
         return
@@ -214,7 +212,7 @@ def settle(instance: Instance) -> None:
 
 
 def send_next(ended: Operation) -> None:
-    """Send what may run now that ``ended`` does not any more: what waited for it, and the oldest that waits for a place."""
+    """Send what may run now that ``ended`` does not: what waited for it, and the oldest that wait for a place."""
     waiting = Operation.objects.claimable().filter(host=ended.host_id).select_related("host").order_by("id")
     for operation in waiting[: operations.free_places(ended.host_id)]:
         operations.send(operation)

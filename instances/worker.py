@@ -20,7 +20,7 @@ def check() -> None:
         raise Stopping
 
 
-@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+@worker_shutting_down.connect
 def note_shutdown(**_: Any) -> None:
     _stopping.set()
 
@@ -30,7 +30,7 @@ def resume() -> None:
     _stopping.clear()
 
 
-@worker_ready.connect  # type: ignore[untyped-decorator]
+@worker_ready.connect
 def look_at_once(**_: Any) -> None:
     """Do not wait for beat: what a killed worker left is taken up now, and what shall run is started."""
     from instances.tasks import look_after_hosts

@@ -68,8 +68,8 @@ SETTINGS: Sequence[Setting] = (
         "FIELD_ENCRYPTION_KEYS",
         list,
         [],
-        "Keys that encrypt the instances' passwords in the database: Fernet keys (32 bytes, URL-safe base64), separated by "
-        "commas. The first encrypts, all decrypt. To rotate: put a new one in front, restart, run "
+        "Keys that encrypt the instances' passwords in the database: Fernet keys (32 bytes, URL-safe base64), "
+        "separated by commas. The first encrypts, all decrypt. To rotate: put a new one in front, restart, run "
         "`manage.py rotate_encryption_key`, take the old one away.",
         "made at the first run, kept in `DATA_DIR/secrets.env` (mode 0600)",
         "Security",
@@ -140,7 +140,8 @@ SETTINGS: Sequence[Setting] = (
         "WORKER_THREADS",
         int,
         12,
-        "Tasks that the worker runs at the same time. More than OPERATIONS_AT_ONCE, so that states are read while it is busy.",
+        "Tasks that the worker runs at the same time. More than OPERATIONS_AT_ONCE, so that states are read while it "
+        "is busy.",
         section="Operations",
     ),
     Setting(
@@ -189,8 +190,8 @@ SETTINGS: Sequence[Setting] = (
         "INSTANCE_PORTS",
         str,
         "23000-27999",
-        "Loopback ports for instances of the embedded host, first and last. Keep clear of the ports that the system gives out "
-        "(32768 and above).",
+        "Loopback ports for instances of the embedded host, first and last. Keep clear of the ports that the system "
+        "gives out (32768 and above).",
         section="Instances",
     ),
     Setting(

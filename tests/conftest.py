@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def versions_dir() -> Path:
-    """Where prepared OpenSlides versions are kept for all tests, also for the next run: TEST_VERSIONS_DIR, or below var/.
+    """Where prepared OpenSlides versions are kept, also for the next run: TEST_VERSIONS_DIR, or below var/.
 
     A half prepared one is never used: its prepared.json is written last.
     """

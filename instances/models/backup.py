@@ -7,7 +7,9 @@ from django.utils.translation import gettext_lazy as _
 class Backup(models.Model):
     """One archive of an instance's database and media."""
 
-    instance = models.ForeignKey("instances.Instance", models.PROTECT, related_name="backups", verbose_name=_("instance"))
+    instance = models.ForeignKey(
+        "instances.Instance", models.PROTECT, related_name="backups", verbose_name=_("instance")
+    )
     version = models.ForeignKey("instances.Version", models.PROTECT, related_name="backups", verbose_name=_("version"))
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)

@@ -24,7 +24,10 @@ class Domain(models.Model):
         help_text=_("Path of the TLS certificate chain on the host. Empty where there is none."),
     )
     certificate_key = models.CharField(
-        _("certificate key"), max_length=255, blank=True, help_text=_("Path of the certificate's private key on the host.")
+        _("certificate key"),
+        max_length=255,
+        blank=True,
+        help_text=_("Path of the certificate's private key on the host."),
     )
     default = models.BooleanField(_("default"), default=False, help_text=_("Preselected for new instances."))
 

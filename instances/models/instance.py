@@ -3,9 +3,9 @@ from __future__ import annotations
 import secrets
 import string
 import uuid
+from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.db import models
@@ -44,7 +44,7 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         return self.filter(removed_at=None)
 
     def with_operation(self) -> InstanceQuerySet:
-        """Each with the kind of its unfinished operation as ``operation_kind`` (None without one), in the same query."""
+        """Each with the kind of its unfinished operation as ``operation_kind`` (or None), in the same query."""
         unfinished = Operation.objects.filter(instance=models.OuterRef("pk"), finished_at=None)
         return self.annotate(operation_kind=models.Subquery(unfinished.values("kind")[:1]))
 
@@ -71,7 +71,9 @@ class Instance(models.Model):
     db = models.CharField(
         _("database"), max_length=20, choices=Db.choices, blank=True, help_text=_("Empty: the host's default.")
     )
-    version = models.ForeignKey("instances.Version", models.PROTECT, related_name="instances", verbose_name=_("version"))
+    version = models.ForeignKey(
+        "instances.Version", models.PROTECT, related_name="instances", verbose_name=_("version")
+    )
 
     event_name = models.CharField(
         _("event name"),
@@ -88,9 +90,15 @@ class Instance(models.Model):
         validators=[validate_single_line],
     )
     event_date = models.CharField(
-        _("event date"), max_length=100, blank=True, validators=[validate_single_line], help_text=_("As it shall be shown.")
+        _("event date"),
+        max_length=100,
+        blank=True,
+        validators=[validate_single_line],
+        help_text=_("As it shall be shown."),
     )
-    event_location = models.CharField(_("event location"), max_length=100, blank=True, validators=[validate_single_line])
+    event_location = models.CharField(
+        _("event location"), max_length=100, blank=True, validators=[validate_single_line]
+    )
     event_organizer = models.CharField(
         _("event organizer"),
         max_length=100,
@@ -247,5 +255,5 @@ class Instance(models.Model):
             superadmin_password=self.superadmin_password,
             secret_key=self.secret_key,
             port=self.port,
-            logo=settings.MEDIA_ROOT / self.projector_logo.file.name if self.projector_logo else None,
+            logo=Path(self.projector_logo.file.path) if self.projector_logo else None,
         )

@@ -46,7 +46,12 @@ class Operation(models.Model):
         "self", models.SET_NULL, null=True, blank=True, related_name="waiting", verbose_name=_("waits for")
     )
     requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("requested by")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("requested by"),
     )
     requested_via = models.CharField(_("requested via"), max_length=20, choices=Origin.choices, default=Origin.SYSTEM)
     created_at = models.DateTimeField(_("requested at"), default=timezone.now)

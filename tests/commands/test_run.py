@@ -118,7 +118,13 @@ def test_a_taken_port_is_named_with_the_way_out(environment: dict[str, str]) -> 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "many"), ("INSTANCE_PORTS", "5"), ("DEPLOYMENT", "cloud"), ("FIELD_ENCRYPTION_KEYS", "x"), ("WEB_THREADS", "-")],
+    [
+        ("PORT", "many"),
+        ("INSTANCE_PORTS", "5"),
+        ("DEPLOYMENT", "cloud"),
+        ("FIELD_ENCRYPTION_KEYS", "x"),
+        ("WEB_THREADS", "-"),
+    ],
 )
 def test_a_wrong_setting_is_named(environment: dict[str, str], name: str, value: str) -> None:
     process = start({**environment, name: value})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
+
+from deployers.layout import Layout
+from deployers.services.supervisor_rpc import Rpc
 
 PROJECT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-password-for-tests"
@@ -130,10 +134,8 @@ class Product:
         """End what still runs of it, and say what that was."""
         left = processes_of(self.data_dir)
         for pid in left:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return left
 
     def manage(self, *arguments: str, expect: int = 0) -> str:
@@ -225,11 +227,6 @@ class Product:
 
     def pid_of(self, program: str) -> int:
         """The process id that supervisord says of one of its programs."""
-        from supervisor.xmlrpc import SupervisorTransport
-        from xmlrpc.client import ServerProxy
-
-        socket_path = self.data_dir / "supervisor" / "supervisor.sock"
-        transport = SupervisorTransport(None, None, f"unix://{socket_path}")
-        proxy = ServerProxy("http://127.0.0.1", transport=transport)
-        processes: Any = proxy.supervisor.getAllProcessInfo()
+        with Rpc(Layout(self.data_dir).supervisor_socket, 10) as rpc:
+            processes: Any = rpc.call("getAllProcessInfo")
         return next(int(process["pid"]) for process in processes if program in process["name"])

@@ -60,7 +60,9 @@ class Command(BaseCommand):
         self.say("Starting …")
         sys.stdout.flush()
         # In this process's place: from here on nothing needs Django.
-        os.execv(sys.executable, [sys.executable, "-m", "multiinstance.foreground", str(data_dir), address])
+        os.execv(  # noqa: S606 - our own module
+            sys.executable, [sys.executable, "-m", "multiinstance.foreground", str(data_dir), address]
+        )
 
     def call(self, command: str, **options: Any) -> None:
         call_command(command, verbosity=0, **options)

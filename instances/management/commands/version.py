@@ -61,7 +61,7 @@ class Command(ConsoleCommand):
                         version.name,
                         version.image,
                         version.get_preparation_display(),
-                        str(version.used),  # type: ignore[attr-defined]
+                        str(version.used),
                         ", ".join(
                             word for word, on in (("default", version.default), ("disabled", not version.enabled)) if on
                         ),
