@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 from tests.tools import find
 
@@ -50,7 +49,7 @@ def cluster() -> Iterator[str]:
             cwd=directory,
         )
         try:
-            yield f"postgres://tests@{quote(str(directory), safe='')}/postgres"
+            yield f"postgres://tests@:5432/{directory}/postgres"
         finally:
             subprocess.run(
                 [*prefix, pg_ctl, "-D", data, "-m", "immediate", "stop"],
