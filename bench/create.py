@@ -62,16 +62,10 @@ def by_itself(product: Product, identity: str, url: str) -> float:
     conf = configparser.RawConfigParser()
     conf.read(product.data_dir / "supervisor" / "instances.d" / f"{identity}.conf")
     section = conf[next(name for name in conf.sections() if name.startswith("program:"))]
-    lexer = shlex.shlex(section["environment"], posix=True)
-    lexer.whitespace, lexer.whitespace_split = ",", True
-    environment = dict(pair.split("=", 1) for pair in lexer)
-    command = shlex.split(section["command"])
-    command = command[command.index("--") + 1 :] if "--" in command else command
+    command = shlex.split(section["command"].replace("%%", "%"))
     began = time.perf_counter()
     process = subprocess.Popen(
         command,
-        env={"PATH": os.environ["PATH"], **environment},
-        cwd=section.get("directory"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from instances import operations
 from instances.choices import Engine
 from instances.console import REQUEST, ConsoleCommand, add_common, find_version
+from instances.errors import OperationRunning
 from instances.models import Version
 
 
@@ -71,7 +72,12 @@ class Command(ConsoleCommand):
             )
 
     def do_prepare(self, name: str, **options: Any) -> None:
-        operation = operations.prepare(find_version(name), REQUEST)
+        try:
+            operation = operations.prepare(find_version(name), REQUEST)
+        except OperationRunning as refused:
+            if not options["wait"]:
+                raise
+            operation = refused.running  # what is wanted is under way
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
 
 
