@@ -8,7 +8,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
-from rest_framework_json_api.relations import ResourceRelatedField
+from rest_framework_json_api.relations import ResourceRelatedField, SerializerMethodResourceRelatedField
 
 from instances.models import Blob, Domain
 
@@ -85,12 +85,23 @@ class BlobIdField(serializers.Field[Blob, Any, str, Any]):
         return value.pk
 
 
-class RelatedField(ResourceRelatedField):  # type: ignore[misc]
-    """A relationship to one resource of the type ``resource``, found by its id."""
+class KnownType:
+    """Says the type of a relationship. The library finds it out by inflecting names, for every row again."""
 
     def __init__(self, *, resource: str, **options: Any) -> None:
         self.resource = resource
         super().__init__(**options)
+
+    def get_resource_type_from_included_serializer(self) -> str:
+        return self.resource
+
+
+class MethodRelatedField(KnownType, SerializerMethodResourceRelatedField):  # type: ignore[misc]
+    """A relationship to one resource of the type ``resource``, which a method of the serializer finds."""
+
+
+class RelatedField(KnownType, ResourceRelatedField):  # type: ignore[misc]
+    """A relationship to one resource of the type ``resource``, found by its id."""
 
     def to_internal_value(self, data: Any) -> Model:
         if not isinstance(data, dict) or data.get("type") != self.resource or not isinstance(data.get("id"), str):

@@ -6,10 +6,12 @@ import base64
 import json
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpResponse
 from django.test import Client
 
+from instances.models import Host
 from tests.factories import PASSWORD
 
 JSON_API = "application/vnd.api+json"
@@ -61,6 +63,11 @@ class Api:
     def delete(self, path: str, expect: int = 204) -> Any:
         content = self.call("DELETE", path, expect=expect).content
         return json.loads(content) if content else None
+
+
+def messages(host: Host) -> int:
+    """How many messages lie in the broker's folder for a host. (Other tests use the same folder meanwhile.)"""
+    return len(list(settings.BROKER_FOLDER.glob(f"*.{host.queue}.msg")))
 
 
 def pointers(answer: Any) -> list[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from django.contrib.auth import get_user_model
+from django.test import override_settings
 
 from instances.models import Domain, Host, Version
 from tests.api.client import Api
@@ -14,6 +18,13 @@ from tests.factories import PASSWORD, make_domain, make_host, make_version
 def api(db: None) -> Api:
     """A superuser's."""
     return Api(get_user_model().objects.create_superuser("superuser", password=PASSWORD))
+
+
+@pytest.fixture(autouse=True)
+def pictures(tmp_path: Path) -> Iterator[Path]:
+    """Where uploaded pictures go: a directory of the test's own."""
+    with override_settings(MEDIA_ROOT=tmp_path):
+        yield tmp_path
 
 
 @pytest.fixture

@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import override_settings
 from PIL import Image
 
 from instances.api.pictures import MAX_PICTURE_BYTES
 from instances.models import Blob
 from tests.api.client import JSON_API, LEGACY, Api
 from tests.factories import make_blob, png
-
-
-@pytest.fixture(autouse=True)
-def pictures(tmp_path: Path) -> Iterator[Path]:
-    with override_settings(MEDIA_ROOT=tmp_path):
-        yield tmp_path
 
 
 def upload(api: Api, content: bytes, name: str = "logo.png", field: str = "file", path: str = "/blobs") -> Any:

@@ -6,6 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from django.core.exceptions import SuspiciousOperation
+from django.test import RequestFactory, override_settings
+from django.urls import get_resolver
 
 from instances.models import Domain, Host, Instance, Operation, Version
 from tests.api.client import JSON_API, Api
@@ -237,3 +241,21 @@ def test_pages_outside_of_the_api_are_pages(api: Api) -> None:
     answer = api.client.get("/nowhere")
     assert answer.status_code == 404
     assert answer["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+def test_what_django_answers_by_itself_is_json_below_api_and_a_page_elsewhere(status: int) -> None:
+    handler = get_resolver().resolve_error_handler(status)
+    exception = () if status == 500 else (SuspiciousOperation("secret detail"),)
+    answer = handler(RequestFactory().get("/api/instances"), *exception)
+    assert (answer.status_code, answer["Content-Type"]) == (status, JSON_API)
+    assert json.loads(answer.content)["errors"][0]["status"] == str(status)
+    assert b"secret" not in answer.content
+    assert handler(RequestFactory().get("/apiary"), *exception)["Content-Type"].startswith("text/html")
+
+
+def test_a_lost_key_says_what_to_do(api: Api) -> None:
+    make_installed()
+    with override_settings(FIELD_ENCRYPTION_KEYS=[Fernet.generate_key().decode()]):
+        answer = api.get("/instances", expect=503)
+    assert "FIELD_ENCRYPTION_KEYS" in answer["errors"][0]["detail"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from instances.choices import OperationKind, Origin, Outcome, Preparation
 from instances.models import Operation, Version
-from tests.api.client import Api, pointers, resource
+from tests.api.client import Api, messages, pointers, resource
 from tests.factories import make_host, make_installed, make_operation, make_version
 
 
@@ -140,19 +140,14 @@ def test_a_version_is_deleted(api: Api) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_what_was_prepared_for_a_version_is_taken_away_with_it(api: Api) -> None:
-    make_host()
+    host = make_host(name=f"h-{uuid4().hex}")
     one, same, other = make_version(), make_version(), make_version(image="pypi:openslides==3.2")
-
-    def messages() -> int:
-        return len(list(settings.BROKER_FOLDER.glob("*.msg")))
-
-    before = messages()
     api.delete(f"/osversions/{one.pk}")
-    assert messages() == before
+    assert messages(host) == 0
     api.delete(f"/osversions/{same.pk}")
-    assert messages() == before + 1
+    assert messages(host) == 1
     api.patch(f"/osversions/{other.pk}", document(other, image="pypi:openslides==3.1"))
-    assert messages() == before + 2
+    assert messages(host) == 2
 
 
 @pytest.mark.parametrize("removed", [True, False])

@@ -6,10 +6,16 @@ from django.core.exceptions import ValidationError as ModelValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
-from rest_framework_json_api.relations import SerializerMethodResourceRelatedField
 
 from instances.api.errors import ATTRIBUTES_OF_FIELDS
-from instances.api.fields import BlobIdField, ChoiceField, DomainNameField, RelatedField, registered_domains
+from instances.api.fields import (
+    BlobIdField,
+    ChoiceField,
+    DomainNameField,
+    MethodRelatedField,
+    RelatedField,
+    registered_domains,
+)
 from instances.api.serializers.resource import ResourceSerializer
 from instances.choices import Db, Mode
 from instances.deployment import UnsupportedHost
@@ -69,7 +75,7 @@ class InstanceSerializer(ResourceSerializer):
     )
     osdomain = RelatedField(resource="osdomains", source="domain", read_only=True)
     host = RelatedField(resource="hosts", read_only=True)
-    operation = SerializerMethodResourceRelatedField(model=Operation, method_name="unfinished_operation")
+    operation = MethodRelatedField(resource="operations", model=Operation, method_name="unfinished_operation")
 
     class Meta:
         model = Instance
