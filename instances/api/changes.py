@@ -109,12 +109,15 @@ def apply(instance: Instance, changes: Changes, request: operations.Request) -> 
 def _state(instance: Instance, sent: str | None) -> Desired | None:
     """What to do so that the instance is as the client wants it; None when nothing is to be done. Raises Invalid.
 
-    A client that sends the state that it has read wants no change, and neither does one that sends what is
-    wanted already, unless that has failed: then it is tried again.
+    A client that sends a state that it has read wants no change: the state of now, or one of a moment ago that
+    nobody can ask for (sleeping, starting). Neither does one that sends what is wanted already, unless that has
+    failed: then it is tried again.
     """
     if sent is None or sent == instance.state:
         return None
     if sent not in (Desired.ACTIVE, Desired.STOPPED):
+        if sent in State.values:
+            return None
         raise Invalid(
             _("The state is %(state)s. Only active and stopped can be asked for.") % {"state": instance.state},
             pointer="/data/attributes/state",
