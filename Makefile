@@ -19,7 +19,7 @@ run: $(VENV)/.base ## run the product on http://127.0.0.1:5000/admin/ (PORT=5001
 test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on PostgreSQL, then the real things)
 	$(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
-	$(PYTEST) $(REAL_TESTS)
+	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check

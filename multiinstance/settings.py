@@ -227,6 +227,7 @@ REST_FRAMEWORK = {
 JSON_API_FORMAT_FIELD_NAMES = False
 
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 LOGGING = {
     "version": 1,
@@ -242,6 +243,9 @@ UNFOLD = {
     "SITE_HEADER": _("OpenSlides instances"),
     "SITE_SUBHEADER": _("Control plane"),
     "SITE_SYMBOL": "co_present",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("instances/icon.svg")},
+    ],
     "SITE_URL": None,
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,

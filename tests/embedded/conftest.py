@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.deployers.host import VERSIONS, prepare, version
 from tests.embedded.product import Product
 
 
 @pytest.fixture(scope="session")
-def make_product(versions_dir: Path) -> Iterator[type[Product]]:
+def make_product() -> Iterator[type[Product]]:
     """Makes products that share the prepared versions, and ends what is left of them."""
+    prepare("3.2", "3.3")
     made: list[Product] = []
 
     class SharedVersions(Product):
@@ -22,7 +24,10 @@ def make_product(versions_dir: Path) -> Iterator[type[Product]]:
             # Short, because a unix socket lies in it: its path has 107 bytes at most (unix(7)).
             data_dir = Path(tempfile.mkdtemp(prefix="mi-")) / "data"
             data_dir.mkdir(mode=0o700)
-            (data_dir / "versions").symlink_to(versions_dir)
+            (data_dir / "versions").mkdir()
+            for release in ("3.2", "3.3"):
+                name = version(release).directory_name
+                (data_dir / "versions" / name).symlink_to(VERSIONS / name)
             super().__init__(data_dir, environment)
             made.append(self)
 

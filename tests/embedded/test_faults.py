@@ -17,9 +17,9 @@ def instance_directory(product: Product, identity: str) -> Path:
 
 
 def test_a_failed_creation_is_undone_and_can_be_tried_again(product: Product) -> None:
-    template = product.data_dir / "versions" / "pypi-openslides-3.3" / "template.sqlite"
-    aside = template.with_suffix(".aside")
-    template.rename(aside)
+    version = product.data_dir / "versions" / "pypi-openslides-3.3"
+    aside = version.with_suffix(".aside")
+    version.rename(aside)
     try:
         made = product.create("unlucky")
         operation = product.wait_finished(made["id"])
@@ -30,7 +30,7 @@ def test_a_failed_creation_is_undone_and_can_be_tried_again(product: Product) ->
         assert not instance_directory(product, made["id"]).exists()
         assert not (product.data_dir / "supervisor" / "instances.d" / f"{made['id']}.conf").exists()
     finally:
-        aside.rename(template)
+        aside.rename(version)
     product.patch(made["id"], attributes={"state": "active"})
     instance = product.settled(made["id"], "active")
     assert OpenSlides(instance["url"]).login("admin", made["superadmin_password"]) == 200

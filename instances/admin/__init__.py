@@ -1,0 +1,7 @@
+"""The admin pages. Django imports this package at its start, and importing a module registers its pages."""
+
+from __future__ import annotations
+
+from instances.admin import accounts, domains, hosts, instance, logos, operations, versions
+
+__all__ = ["accounts", "domains", "hosts", "instance", "logos", "operations", "versions"]

@@ -1,0 +1,110 @@
+"""What the head of an instance's page shows, and which of its buttons make sense now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.http import HttpRequest
+
+from instances.admin.badges import Badge, ago, instance_badge
+from instances.admin.progress import Card, card_of, with_steps
+from instances.choices import Desired, State
+from instances.errors import Unsupported
+from instances.models import Instance, Version
+from instances.placement import check_host_supports
+
+STOPPED = (State.STOPPED, State.ERROR, State.UPDATE_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Buttons:
+    """What may be asked for now, by this user, with an instance in this state."""
+
+    create: bool = False
+    start: bool = False
+    stop: bool = False
+    update: bool = False
+    remove: bool = False
+    forget: bool = False
+
+    @property
+    def any(self) -> bool:
+        return self.create or self.start or self.stop or self.update or self.remove or self.forget
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The part of the page that brings itself up to date. ``page_key``: changes when the rest is outdated."""
+
+    instance: Instance
+    badge: Badge
+    buttons: Buttons
+    card: Card | None
+    created: str
+    page_key: str
+
+    @property
+    def busy(self) -> bool:
+        return self.badge["busy"]
+
+
+def is_editable(instance: Instance | None) -> bool:
+    """Whether OpenSlides was not created with the row's values yet, and is not being created.
+
+    Reads ``operation_kind`` (``with_operation``).
+    """
+    if instance is None:
+        return True
+    unfinished = getattr(instance, "operation_kind", None)
+    return not instance.is_installed and instance.removed_at is None and unfinished is None
+
+
+def newer_versions(instance: Instance) -> list[Version]:
+    """The versions that the instance can be updated to, the newest first; one query."""
+    found = []
+    for version in Version.objects.filter(enabled=True).exclude(pk=instance.version_id):
+        if version.release < instance.version.release:
+            continue
+        try:
+            check_host_supports(instance.host, db=instance.db, version=version)
+        except Unsupported:
+            continue
+        found.append(version)
+    return sorted(found, key=lambda version: version.release, reverse=True)
+
+
+def buttons_for(instance: Instance, user: User | AnonymousUser) -> Buttons:
+    """Reads ``operation_kind``; one query when the instance may be updated."""
+    may_change, may_remove = user.has_perm("instances.change_instance"), user.has_perm("instances.delete_instance")
+    if getattr(instance, "operation_kind", None) is not None:
+        return Buttons()
+    if instance.removed_at is not None:
+        return Buttons(forget=may_remove)
+    if not instance.is_installed:
+        return Buttons(create=may_change, remove=may_remove)
+    return Buttons(
+        start=may_change and (instance.desired_state != Desired.ACTIVE or instance.observed_state in STOPPED),
+        stop=may_change and instance.desired_state == Desired.ACTIVE,
+        update=may_change and bool(newer_versions(instance)),
+        remove=may_remove,
+    )
+
+
+def head_of(instance: Instance, request: HttpRequest) -> Head:
+    """``instance`` was read ``with_operation``; four queries."""
+    last = with_steps(instance.operations.all()).order_by("-id").first()
+    return Head(
+        instance=instance,
+        badge=instance_badge(instance),
+        buttons=buttons_for(instance, request.user),
+        card=card_of(last, request),
+        created=ago(instance.created_at),
+        page_key=_page_key(instance),
+    )
+
+
+def _page_key(instance: Instance) -> Any:
+    stage = "removed" if instance.removed_at else "open" if is_editable(instance) else "created"
+    return f"{stage}-{instance.version_id}"

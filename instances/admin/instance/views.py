@@ -1,0 +1,168 @@
+"""What is asked for on an instance's page: start, stop, update, remove, and the passwords."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from instances import operations
+from instances.admin.base import ModelAdmin
+from instances.admin.instance.page import head_of, newer_versions
+from instances.admin.live import NO_STORE
+from instances.choices import Origin, Preparation
+from instances.errors import OperationRefused
+from instances.models import Instance, Operation, Version
+
+logger = logging.getLogger(__name__)
+
+Ask = Callable[[Instance, operations.Request], Operation]
+
+
+class _Versions(forms.ModelChoiceField):  # type: ignore[type-arg]
+    def label_from_instance(self, obj: Any) -> str:
+        if obj.preparation == Preparation.PREPARED:
+            return str(obj)
+        return gettext("%(version)s (not prepared yet; that is done first)") % {"version": obj}
+
+
+class UpdateForm(forms.Form):
+    version = _Versions(
+        Version.objects.none(),
+        label=_("New version"),
+        empty_label=None,
+        widget=UnfoldAdminSelectWidget(),
+        error_messages={"invalid_choice": _("This version cannot be taken. Choose one of the list.")},
+    )
+
+
+def request_of(request: HttpRequest) -> operations.Request:
+    """Who asks for an operation in the admin."""
+    return operations.Request(via=Origin.ADMIN, user=request.user)  # type: ignore[arg-type]
+
+
+class InstanceViews(ModelAdmin[Instance]):
+    """Everything but the list and the form."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        views = {
+            "live": self.live_view,
+            "start": self.start_view,
+            "stop": self.stop_view,
+            "update": self.update_view,
+            "credentials": self.credentials_view,
+        }
+        own = [
+            path(f"<str:object_id>/{name}/", wrap(view), name=f"instances_instance_{name}")
+            for name, view in views.items()
+        ]
+        return [*own, *super().get_urls()]
+
+    def live_view(self, request: HttpRequest, object_id: str) -> TemplateResponse:
+        """The head of the page as a piece of HTML."""
+        instance = self._find(request, object_id, "view_instance", "change_instance")
+        context = {"head": head_of(instance, request)}
+        return TemplateResponse(request, "admin/instances/instance/live.html", context, headers=NO_STORE)
+
+    @method_decorator(require_POST)
+    def start_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask(request, self._find(request, object_id, "change_instance"), operations.start)
+
+    @method_decorator(require_POST)
+    def stop_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask(request, self._find(request, object_id, "change_instance"), operations.stop)
+
+    def update_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The page that asks for the new version."""
+        instance = self._find(request, object_id, "change_instance")
+        offered = newer_versions(instance)
+        form = UpdateForm(request.POST or None)
+        field = form.fields["version"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = Version.objects.filter(pk__in=[version.pk for version in offered])
+        if request.method == "POST" and form.is_valid():
+            try:
+                operations.update(instance, form.cleaned_data["version"], request_of(request))
+            except OperationRefused as refused:
+                form.add_error("version" if refused.field == "version" else None, str(refused))
+            else:
+                return self._back(instance)
+        context = self._page(request, instance, gettext("Update")) | {"form": form, "offered": offered}
+        return TemplateResponse(request, "admin/instances/instance/update.html", context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Of a present instance: asks, and files its removal. Of a removed one: deletes what is left, the record."""
+        instance = self._find(request, object_id, "delete_instance")
+        if instance.removed_at is not None:
+            return super().delete_view(request, object_id, extra_context)
+        if request.method == "POST":
+            return self._ask(request, instance, operations.remove)
+        context = self._page(request, instance, gettext("Remove")) | {
+            "removed": [instance],
+            "back": self._page_of(instance),
+        }
+        return TemplateResponse(request, "admin/instances/instance/remove.html", context)
+
+    @method_decorator(require_POST)
+    def credentials_view(self, request: HttpRequest, object_id: str) -> JsonResponse:
+        """The passwords that OpenSlides was created with."""
+        if not request.user.has_perm("instances.view_credentials"):
+            raise PermissionDenied
+        instance = self._find(request, object_id, "view_instance", "change_instance")
+        logger.info("Credentials of %s (%s) were shown to %s.", instance, instance.pk, request.user.get_username())
+        accounts = [
+            {"account": gettext("Superadmin"), "username": "admin", "password": instance.superadmin_password},
+            {
+                "account": gettext("Local administrator"),
+                "username": instance.admin_username,
+                "password": instance.admin_initial_password,
+            },
+        ]
+        return JsonResponse({"accounts": accounts}, headers=NO_STORE)
+
+    def _find(self, request: HttpRequest, object_id: str, *permissions: str) -> Instance:
+        """Raises PermissionDenied when the user has none of the permissions; Http404."""
+        if not any(request.user.has_perm(f"instances.{permission}") for permission in permissions):
+            raise PermissionDenied
+        instance = self.get_object(request, object_id)
+        if instance is None:
+            raise Http404(gettext("There is no such instance."))
+        return instance
+
+    def _ask(self, request: HttpRequest, instance: Instance, ask: Ask) -> HttpResponse:
+        try:
+            ask(instance, request_of(request))
+        except OperationRefused as refused:
+            messages.error(request, str(refused))
+        return self._back(instance)
+
+    def _page_of(self, instance: Instance) -> str:
+        return reverse("admin:instances_instance_change", args=(instance.pk,))
+
+    def _back(self, instance: Instance) -> HttpResponse:
+        return HttpResponseRedirect(self._page_of(instance))
+
+    def _page(self, request: HttpRequest, instance: Instance, title: str) -> dict[str, Any]:
+        request.current_app = self.admin_site.name
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": instance,
+            "instance": instance,
+            "title": title,
+        }
