@@ -5,13 +5,14 @@ It makes the plans; the parts touch the host. What OpenSlides needs is asked of 
 
 from __future__ import annotations
 
+from deployers.errors import DataOfOtherRelease
 from deployers.files import remove_tree
 from deployers.openslides.passwords import hash_passwords
 from deployers.openslides.profile import Login
 from deployers.parts import Parts, make_directories
 from deployers.plan import Log, Plan, Step
 from deployers.preparation import Preparer
-from deployers.spec import InstanceSpec, VersionSpec
+from deployers.spec import InstanceSpec, Location, VersionSpec
 from deployers.states import UnitState
 from deployers.updating import Updater
 
@@ -89,18 +90,26 @@ class ComposedDeployer:
     def states(self) -> dict[str, UnitState]:
         return self.parts.services.states()
 
-    def url(self, spec: InstanceSpec) -> str:
-        return self.parts.router.url(spec)
+    def url(self, location: Location) -> str:
+        return self.parts.router.url(location)
 
     def port_is_free(self, port: int) -> bool:
         return self.parts.router.port_is_free(port)
 
     def _copy_template(self, spec: InstanceSpec, log: Log) -> None:
         databases = self.parts.database(spec)
-        if databases.instance(spec.id).exists():
-            # An earlier run came further than this; the instance may have run, and been used, since.
-            log("The instance's database is there already.\n")
-            return
+        database = databases.instance(spec.id)
+        if database.exists():
+            try:
+                self.parts.check_data(spec)
+            except DataOfOtherRelease:
+                # Left by a try with another version, whose undo was interrupted. Nobody has ever used it.
+                self.parts.services.stop(spec.id)
+                databases.drop(database)
+            else:
+                # An earlier run came further than this; the instance may have run, and been used, since.
+                log("The instance's database is there already.\n")
+                return
         databases.copy_closed(databases.template(spec.version), databases.draft(spec.id))
 
     def _write_rows(self, spec: InstanceSpec, log: Log) -> None:

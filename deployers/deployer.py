@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from deployers.plan import Plan
-from deployers.spec import InstanceSpec, VersionSpec
+from deployers.spec import InstanceSpec, Location, VersionSpec
 from deployers.states import UnitState
 
 
@@ -43,8 +43,8 @@ class Deployer(Protocol):
         """
         ...
 
-    def url(self, spec: InstanceSpec) -> str:
-        """The address of the instance, with scheme and trailing slash."""
+    def url(self, location: Location) -> str:
+        """The address of the instance, with scheme and trailing slash; empty while it has none."""
         ...
 
     def port_is_free(self, port: int) -> bool:

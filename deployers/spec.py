@@ -45,6 +45,16 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Location:
+    """What an instance's address is made of; no secret, so that lists of instances need none either."""
+
+    slug: str
+    domain: str
+    mode: str
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One wanted instance.
 
@@ -64,6 +74,10 @@ class InstanceSpec:
     secret_key: str = field(repr=False)
     port: int | None = None
     logo: Path | None = None
+
+    @property
+    def location(self) -> Location:
+        return Location(self.slug, self.domain, self.mode, self.port)
 
     @property
     def secrets(self) -> tuple[str, ...]:

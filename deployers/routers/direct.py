@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deployers.errors import DeployError, PortTaken
 from deployers.routers.address import TcpAddress
-from deployers.spec import InstanceSpec
+from deployers.spec import InstanceSpec, Location
 
 LOOPBACK = "127.0.0.1"
 
@@ -32,9 +32,8 @@ class DirectRouter:
             raise PortMissing(spec.id)
         return TcpAddress(LOOPBACK, spec.port)
 
-    def url(self, spec: InstanceSpec) -> str:
-        address = self.listen(spec)
-        return f"http://{address.host}:{address.port}/"
+    def url(self, location: Location) -> str:
+        return f"http://{LOOPBACK}:{location.port}/" if location.port is not None else ""
 
     def hosts(self, spec: InstanceSpec) -> list[str]:
         return list(dict.fromkeys([LOOPBACK, "localhost", spec.domain, f"{spec.slug}.{spec.domain}"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from deployers.routers.address import TcpAddress
-from deployers.spec import InstanceSpec
+from deployers.spec import InstanceSpec, Location
 
 
 class Router(Protocol):
@@ -15,8 +15,8 @@ class Router(Protocol):
         """Where the instance's server process listens."""
         ...
 
-    def url(self, spec: InstanceSpec) -> str:
-        """What a browser opens, with scheme and trailing slash."""
+    def url(self, location: Location) -> str:
+        """What a browser opens, with scheme and trailing slash; empty while it has no address."""
         ...
 
     def hosts(self, spec: InstanceSpec) -> list[str]:

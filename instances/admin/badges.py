@@ -12,7 +12,6 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from instances.choices import OperationKind, Outcome, Preparation, State
-from instances.deployment import UnsupportedHost
 from instances.models import Host, Instance, Operation, Version
 
 REACHABLE = (State.ACTIVE, State.SLEEPING, State.STOPPED)
@@ -45,10 +44,7 @@ def address_of(instance: Instance) -> str:
     """The instance's address where following it makes sense now, else an empty text."""
     if instance.removed_at is not None or instance.state not in REACHABLE:
         return ""
-    try:
-        return instance.url
-    except UnsupportedHost:
-        return ""
+    return instance.url
 
 
 def link_to(url: str) -> SafeString:

@@ -12,9 +12,10 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from deployers.spec import Account, Event, InstanceSpec
+from deployers.spec import Account, Event, InstanceSpec, Location
 from instances import states
-from instances.choices import Db, Desired, HostKind, Mode, OperationKind, State
+from instances.choices import Db, Desired, Mode, OperationKind, State
+from instances.deployment import UnsupportedHost, deployer_for
 from instances.fields import EncryptedTextField
 from instances.models.operation import Operation
 from instances.validators import DNS_LABEL, validate_single_line, validate_slug
@@ -218,12 +219,12 @@ class Instance(models.Model):
 
     @property
     def url(self) -> str:
-        """The instance's address; empty while the host has given it none. Reads ``host``, ``domain``, ``version``."""
-        from instances.deployment import deployer_for
-
-        if self.host.kind == HostKind.EMBEDDED and self.port is None:
+        """The instance's address; empty while the host has given it none. Reads ``host`` and ``domain``, no secret."""
+        try:
+            deployer = deployer_for(self.host.kind)
+        except UnsupportedHost:
             return ""
-        return deployer_for(self.host.kind).url(self.spec())
+        return deployer.url(Location(self.slug, self.domain.domain, self.mode, self.port))
 
     @property
     def unfinished_operation(self) -> Operation | None:

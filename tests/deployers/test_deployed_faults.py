@@ -74,7 +74,7 @@ def test_a_process_that_is_killed_comes_back(host: Host) -> None:
     os.kill(pid, signal.SIGKILL)
     until("another process", lambda: set(processes_of(host.directory(spec))) not in ({pid}, set()), 5)
     run(host.deployer.start(spec))
-    assert Browser(host.deployer.url(spec)).version() == "3.3"
+    assert Browser(host.deployer.url(spec.location)).version() == "3.3"
     run(host.deployer.remove(spec))
 
 

@@ -13,7 +13,7 @@ UPDATE_STEPS = range(1, 8)
 
 
 def works(host: Host, spec: InstanceSpec, release: str) -> Browser:
-    browser = Browser(host.deployer.url(spec))
+    browser = Browser(host.deployer.url(spec.location))
     assert browser.login("admin", SUPERADMIN_PASSWORD)
     assert browser.version() == release
     assert browser.config()["general_event_name"] == "Annual assembly 2026"
@@ -104,4 +104,12 @@ def test_an_undo_that_was_interrupted_does_not_lose_the_data(host: Host, event: 
     assert dies_at(event, lambda: undo(lambda text: None))
     run(host.deployer.update(spec, version("3.3"), token="1"))
     assert works(host, spec, "3.3").topics() == ["From before"]
+    run(host.deployer.remove(spec))
+
+
+def test_create_does_not_take_over_what_a_try_with_another_version_left(host: Host) -> None:
+    spec = host.spec("3.2")
+    run(host.deployer.create(spec), only=7)
+    run(host.deployer.create(host.spec("3.3", id=spec.id, port=spec.port)))
+    works(host, spec, "3.3")
     run(host.deployer.remove(spec))

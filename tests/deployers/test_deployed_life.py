@@ -21,7 +21,7 @@ PIXEL = bytes.fromhex(
 @pytest.mark.parametrize("release", ["3.3", "3.2", "2.3"])
 def test_a_real_openslides_lives_from_create_to_remove(host: Host, release: str) -> None:
     spec = host.create(release)
-    url = host.deployer.url(spec)
+    url = host.deployer.url(spec.location)
     major = int(release[0])
     assert requests.get(url, timeout=20).status_code == 200
     assert Browser(url, major).version() == release
@@ -75,12 +75,12 @@ def test_no_secret_is_in_a_process_or_in_the_service_file(host: Host) -> None:
 
 def test_instances_do_not_see_each_others_sessions(host: Host) -> None:
     first, second = host.create(), host.create()
-    browser = Browser(host.deployer.url(first))
+    browser = Browser(host.deployer.url(first.location))
     browser.login("admin", SUPERADMIN_PASSWORD)
     cookies = {cookie.name for cookie in browser.session.cookies}
-    browser.url = host.deployer.url(second).rstrip("/")
+    browser.url = host.deployer.url(second.location).rstrip("/")
     browser.login("admin", SUPERADMIN_PASSWORD)
-    browser.url = host.deployer.url(first).rstrip("/")
+    browser.url = host.deployer.url(first.location).rstrip("/")
     assert browser.groups_and_names()[1] == "Administrator" or browser.get("/apps/users/whoami/")["user_id"] == 1
     assert len({cookie.name for cookie in browser.session.cookies} - cookies) == 1
     for spec in (first, second):
@@ -103,7 +103,7 @@ def test_instances_do_not_see_each_others_sessions(host: Host) -> None:
 def test_texts_are_shown_as_typed(host: Host, release: str, text: str) -> None:
     spec = host.spec(release, event=Event(text, text, text, text), admin=Account(text[:30], text[:30], "anna", "p"))
     run(host.deployer.create(spec))
-    browser = Browser(host.deployer.url(spec), int(release[0]))
+    browser = Browser(host.deployer.url(spec.location), int(release[0]))
     assert browser.login("anna", "p")
     config = browser.config()
     assert {config[f"general_event_{key}"] for key in ("name", "description", "date", "location")} == {text}
@@ -119,11 +119,11 @@ def test_the_logo_is_the_instances_own(host: Host, release: str, tmp_path: Path)
     image = tmp_path / "logo.png"
     image.write_bytes(PIXEL)
     spec, other = host.create(release, logo=image), host.create(release)
-    browser = Browser(host.deployer.url(spec), int(release[0]))
+    browser = Browser(host.deployer.url(spec.location), int(release[0]))
     browser.login("admin", SUPERADMIN_PASSWORD)
     path = browser.config()["logo_projector_main"]["path"] or "/static/img/logo-projector.png"
     assert requests.get(browser.url + path, timeout=20).content == PIXEL
-    assert requests.get(host.deployer.url(other) + path.lstrip("/"), timeout=20).content != PIXEL
+    assert requests.get(host.deployer.url(other.location) + path.lstrip("/"), timeout=20).content != PIXEL
     for made in (spec, other):
         run(host.deployer.remove(made))
 
@@ -134,7 +134,7 @@ def test_a_logo_that_is_taken_away_is_gone_after_the_next_start(host: Host, tmp_
     spec = host.create(logo=image)
     run(host.deployer.stop(spec))
     run(host.deployer.start(host.spec(id=spec.id, port=spec.port, logo=None)))
-    browser = Browser(host.deployer.url(spec))
+    browser = Browser(host.deployer.url(spec.location))
     browser.login("admin", SUPERADMIN_PASSWORD)
     assert browser.config()["logo_projector_main"]["path"] == ""
     run(host.deployer.remove(spec))

@@ -23,7 +23,7 @@ from tests.deployers.host import (
 
 
 def logged_in(host: Host, spec: InstanceSpec, major: int = 3) -> Browser:
-    browser = Browser(host.deployer.url(spec), major)
+    browser = Browser(host.deployer.url(spec.location), major)
     assert browser.login("admin", SUPERADMIN_PASSWORD)
     return browser
 

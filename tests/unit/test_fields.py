@@ -41,8 +41,17 @@ def test_a_value_of_an_older_key_stays_readable(settings: Settings) -> None:
 def test_without_its_key_the_error_says_what_to_do(settings: Settings) -> None:
     instance = make_instance(superadmin_password="from before")
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    found = Instance.objects.get(pk=instance.pk)
+    assert found.slug == instance.slug
     with pytest.raises(CannotDecrypt, match="Put the key back"):
-        Instance.objects.get(pk=instance.pk)
+        _ = found.superadmin_password
+
+
+def test_a_row_that_is_read_and_saved_keeps_its_password() -> None:
+    instance = make_instance(superadmin_password="unchanged")
+    Instance.objects.get(pk=instance.pk).save()
+    Instance.objects.bulk_update([Instance.objects.get(pk=instance.pk)], ["superadmin_password"])
+    assert Instance.objects.get(pk=instance.pk).superadmin_password == "unchanged"
 
 
 def test_a_malformed_key_is_named(settings: Settings) -> None:

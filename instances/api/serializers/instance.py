@@ -18,7 +18,6 @@ from instances.api.fields import (
 )
 from instances.api.serializers.resource import ResourceSerializer
 from instances.choices import Db, Mode
-from instances.deployment import UnsupportedHost
 from instances.models import Domain, Instance, Operation, Version
 
 TYPED = (
@@ -102,11 +101,7 @@ class InstanceSerializer(ResourceSerializer):
         validators: list[Any] = []
 
     def get_url(self, instance: Instance) -> str:
-        """Empty, too, when no deployer of this installation knows the host's kind."""
-        try:
-            return instance.url
-        except UnsupportedHost:
-            return ""
+        return instance.url
 
     def get_progress(self, instance: Instance) -> int | None:
         """How far the unfinished operation is, in percent; None without one."""

@@ -29,10 +29,10 @@ class Command(BaseCommand):
             for start in range(0, len(keys), BATCH):
                 with transaction.atomic():
                     rows = model._default_manager.select_for_update().only("pk", *names)
+                    batch = list(rows.filter(pk__in=keys[start : start + BATCH]))
                     try:
-                        batch = list(rows.filter(pk__in=keys[start : start + BATCH]))
+                        model._default_manager.bulk_update(batch, names)
                     except CannotDecrypt as error:
                         raise CommandError(str(error)) from error
-                    model._default_manager.bulk_update(batch, names)
                     written += len(batch)
         self.stdout.write(f"{written} rows are encrypted with the first key now.")
