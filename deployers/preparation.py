@@ -178,9 +178,10 @@ class Preparer:
         for server in self.databases.values():
             template = server.template(version)
             accounts = _accounts(template, version)
-            if accounts[SUPERADMIN_ID].startswith("!"):
+            if accounts[LOCAL_ADMIN_ID].startswith("!"):
                 raise PreparationBroken(version.name, "its template database was already finished")
-            iterations = iterations_of(accounts[SUPERADMIN_ID])
+            # Not the superadmin's: OpenSlides 2.1 makes that one with MD5.
+            iterations = iterations_of(accounts[LOCAL_ADMIN_ID])
             _group_id, group = _admin_group(template, profile, version)
             lock = [
                 Update(shared.USER_TABLE, {"password": unusable(), "default_password": ""}, {"id": number})

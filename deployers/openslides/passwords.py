@@ -32,10 +32,10 @@ def hash_passwords(passwords: list[str], iterations: int) -> list[str]:
 
 def iterations_of(encoded: str) -> int:
     """The iteration count in a hash. Raises ValueError for a hash of another kind."""
-    algorithm, count, *rest = encoded.split("$")
-    if algorithm != ALGORITHM or len(rest) != 2:
+    parts = encoded.split("$")
+    if parts[0] != ALGORITHM or len(parts) != 4:
         raise ValueError(f"not a {ALGORITHM} hash")
-    return int(count)
+    return int(parts[1])
 
 
 def unusable() -> str:

@@ -32,7 +32,8 @@ class OpenSlides3:
     admin_groups = ("Admin", "Staff")
     # A static file is served below "/"; the client shows what the configuration names.
     logo = Logo("instance-logo.png", "logo_projector_main", "/instance-logo.png")
-    volatile_tables = ("django_session",)
+    # A history that is empty is begun at the first start, with the accounts as they are then (core.apps, startup hook).
+    volatile_tables = ("core_history", "core_historydata", "django_session")
 
     def settings(self, surroundings: Surroundings) -> str:
         own: dict[str, object] = {

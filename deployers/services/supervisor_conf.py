@@ -56,6 +56,11 @@ def plain(value: str) -> str:
     return value.replace("%", "%%")
 
 
+def program_log(path: Path) -> str:
+    """A value of ``stdout_logfile``, which options.py expands twice, unlike any other."""
+    return plain(str(path)).replace("%", "%%")
+
+
 def command(argv: Sequence[str]) -> str:
     """``argv`` for ``command=``, which is split like a shell would (shlex), after the %-expansion.
 
@@ -92,7 +97,7 @@ def render_service(service: Service) -> str:
         "supervisor_instance.conf.j2",
         name=PREFIX + service.instance_id,
         command=command(argv),
-        log=plain(str(service.log)),
+        log=program_log(service.log),
         stop_seconds=STOP_SECONDS,
     )
 
@@ -113,7 +118,7 @@ def render_supervisord_conf(data_dir: Path, programs: Sequence[Program]) -> str:
                 "name": program.name,
                 "command": command(dying_with_parent(list(program.argv))),
                 "environment": environment(program.env),
-                "log": plain(str(layout.log / f"{program.name}.log")),
+                "log": program_log(layout.log / f"{program.name}.log"),
                 "stopwaitsecs": program.stopwaitsecs,
                 "priority": program.priority,
             }

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
@@ -22,9 +22,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from instances.admin.base import ModelAdmin, ModelForm
 from instances.admin.domains import PRESENT
-from instances.api.errors import Invalid, TooLarge
-from instances.api.pictures import MAX_PICTURE_BYTES, check_png
 from instances.models import Blob
+from instances.pictures import MAX_PICTURE_BYTES, check_png
 
 
 class PngField(forms.FileField):
@@ -37,10 +36,7 @@ class PngField(forms.FileField):
     def to_python(self, data: File[Any] | None) -> File[Any] | None:
         file = super().to_python(data)
         if isinstance(file, UploadedFile):
-            try:
-                check_png(file)
-            except (Invalid, TooLarge) as error:
-                raise ValidationError(str(error), code="picture") from None
+            check_png(file)
         return file
 
 

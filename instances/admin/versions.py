@@ -27,7 +27,7 @@ from instances.admin.live import NO_STORE, LiveBadges
 from instances.admin.progress import card_of, with_steps
 from instances.choices import OperationKind, Origin, Preparation
 from instances.errors import OperationRefused
-from instances.models import Host, Operation, Version
+from instances.models import Operation, Version
 from instances.models.operation import OperationQuerySet
 
 
@@ -162,25 +162,11 @@ class VersionAdmin(LiveBadges, OneDefault, DeletesHistory):
     def delete_model(self, request: HttpRequest, obj: Version) -> None:
         with transaction.atomic():
             obj.delete()
-            _discard(obj)
+            operations.discard(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         with transaction.atomic():
             versions = list(queryset)
             Version.objects.filter(pk__in=[version.pk for version in versions]).delete()
             for version in {version.image: version for version in versions}.values():
-                _discard(version)
-
-
-def _discard(version: Version) -> None:
-    """Let every host take away what was prepared for a deleted version, unless another has the same image."""
-    from instances.tasks import discard_version
-
-    if Version.objects.filter(image=version.image).exists():
-        return
-    for host in Host.objects.all():
-        arguments, queue = (host.kind, version.name, version.image, version.engine), host.queue
-        transaction.on_commit(
-            lambda arguments=arguments, queue=queue: discard_version.apply_async(arguments, queue=queue),  # type: ignore[misc]
-            robust=True,
-        )
+                operations.discard(version)

@@ -81,7 +81,7 @@ class Instance(models.Model):
         max_length=100,
         default="OpenSlides",
         validators=[validate_single_line],
-        help_text=_("Shown in the head of every page."),
+        help_text=_("Shown on the projector and in documents."),
     )
     event_description = models.CharField(
         _("event description"),

@@ -13,8 +13,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
-from instances.api.pictures import MAX_PICTURE_BYTES
 from instances.models import Blob
+from instances.pictures import MAX_PICTURE_BYTES
 from tests.api.client import JSON_API, LEGACY, Api
 from tests.factories import make_blob, png
 

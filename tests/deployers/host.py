@@ -68,7 +68,7 @@ def and_then_fails(plan: Plan, after: str) -> Plan:
 
 
 def dies_at(event: int, action: Callable[[], object]) -> bool:
-    """Run ``action`` in a process of its own that ends, as by kill -9, when it touches the system the ``event``-th time.
+    """Run ``action`` in a process that ends, as by kill -9, when it touches the system the ``event``-th time.
 
     Touching is what sys.addaudithook() sees of files, databases, sockets and programs. False: it came to its end.
     """

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -154,3 +155,7 @@ def test_engine_and_image_must_fit(engine: str, image: str) -> None:
     with pytest.raises(ValidationError) as error:
         version.full_clean()
     assert set(error.value.message_dict) == {"image"}
+
+
+def test_no_migration_is_missing() -> None:
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)

@@ -24,6 +24,7 @@ from instances.admin.instance.page import head_of, newer_versions
 from instances.admin.live import NO_STORE
 from instances.choices import Origin, Preparation
 from instances.errors import OperationRefused
+from instances.fields import CannotDecrypt
 from instances.models import Instance, Operation, Version
 
 logger = logging.getLogger(__name__)
@@ -125,14 +126,17 @@ class InstanceViews(ModelAdmin[Instance]):
             raise PermissionDenied
         instance = self._find(request, object_id, "view_instance", "change_instance")
         logger.info("Credentials of %s (%s) were shown to %s.", instance, instance.pk, request.user.get_username())
-        accounts = [
-            {"account": gettext("Superadmin"), "username": "admin", "password": instance.superadmin_password},
-            {
-                "account": gettext("Local administrator"),
-                "username": instance.admin_username,
-                "password": instance.admin_initial_password,
-            },
-        ]
+        try:
+            accounts = [
+                {"account": gettext("Superadmin"), "username": "admin", "password": instance.superadmin_password},
+                {
+                    "account": gettext("Local administrator"),
+                    "username": instance.admin_username,
+                    "password": instance.admin_initial_password,
+                },
+            ]
+        except CannotDecrypt as error:
+            return JsonResponse({"error": str(error)}, status=503, headers=NO_STORE)
         return JsonResponse({"accounts": accounts}, headers=NO_STORE)
 
     def _find(self, request: HttpRequest, object_id: str, *permissions: str) -> Instance:

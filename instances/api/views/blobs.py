@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.http import FileResponse, Http404, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import status
@@ -7,10 +8,11 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.reverse import reverse
 
-from instances.api.errors import Invalid
-from instances.api.pictures import PictureParser, check_png
+from instances.api.errors import Invalid, TooLarge
+from instances.api.pictures import PictureParser
 from instances.api.renderers import AnyFormat
 from instances.models import Blob
+from instances.pictures import check_png
 
 
 class UploadView(GenericAPIView[Blob]):
@@ -24,7 +26,12 @@ class UploadView(GenericAPIView[Blob]):
         file = request.FILES.get("file")
         if file is None:
             raise Invalid(_("Send the picture in the field file of a form (multipart/form-data)."), parameter="file")
-        check_png(file)
+        try:
+            check_png(file)
+        except ValidationError as error:
+            if error.code == "too_large":
+                raise TooLarge(str(error.message)) from None
+            raise Invalid(str(error.message), parameter="file") from None
         blob = Blob(file=file)
         blob.save()
         location = reverse("api:blob-detail", kwargs={"pk": blob.pk}, request=request)

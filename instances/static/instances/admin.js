@@ -197,7 +197,8 @@ function offerCredentials(box) {
       headers: { "X-CSRFToken": token },
     });
     if (!response.ok) {
-      show([element("p", "mi-warning", list.dataset.failed)]);
+      const { error } = response.status === 503 ? await response.json() : {};
+      show([element("p", "mi-warning", error ?? list.dataset.failed)]);
       return;
     }
     const { accounts } = await response.json();
