@@ -11,6 +11,7 @@ from typing import IO, Any, NoReturn, cast
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -37,7 +38,6 @@ EPILOG = """exit codes:
 class ConsoleCommand(BaseCommand):
     """A command with sub-commands, one method for each: ``do_list`` for ``list``."""
 
-    requires_migrations_checks = True
     stealth_options = ("action",)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
@@ -53,6 +53,12 @@ class ConsoleCommand(BaseCommand):
             raise CommandError(str(refused), returncode=FAILED) from refused
         except ValidationError as error:
             raise CommandError("\n".join(describe(error)), returncode=USAGE) from error
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be used: {error}. Has the product been started here (make run)? "
+                "Do DATA_DIR and DATABASE_URL name the right one?",
+                returncode=FAILED,
+            ) from error
 
     def print_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -119,7 +119,7 @@ class Foreground:
 
     def stop_in_order(self) -> None:
         for method, arguments in (
-            ("stopProcess", ("beat",)),
+            ("stopProcess", ("beat", False)),
             ("stopProcess", ("worker",)),
             ("stopAllProcesses", ()),
             ("shutdown", ()),

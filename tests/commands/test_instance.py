@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from django.utils import timezone
 from instances.choices import OperationKind, Origin, Outcome, State
 from instances.models import Instance, Operation
 from tests.commands.conftest import Run
+from tests.conftest import PROJECT
 from tests.factories import make_domain, make_host, make_installed, make_instance, make_version
 
 pytestmark = pytest.mark.django_db
@@ -187,3 +191,17 @@ def test_waiting_says_when_no_worker_is_heard_of(manage: Run) -> None:
     answer = manage("instance", "stop", "assembly", "--wait", "--timeout", "0.2")
     assert answer.code == 4
     assert "make run" in answer.error
+
+
+def test_without_a_database_the_error_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "instance", "list"],
+        cwd=PROJECT,
+        env={**os.environ, "DATA_DIR": str(tmp_path), "DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "make run" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -132,5 +132,5 @@ class Command(BaseCommand):
                 env,
                 stopwaitsecs=15,
             ),
-            Program("beat", [*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""], env),
+            Program("beat", [*celery, "beat", "--loglevel", "WARNING", "--pidfile", "", "--max-interval", "1"], env),
         ]  # fmt: skip
