@@ -160,6 +160,11 @@ class Preparer:
             server.drop(template)
             self._write_build_settings(version, profile, template)
             self._manage(version, profile.migrate(), log)
+            # OpenSlides 2.1 has no row for a value that was never changed.
+            present = {key for (key,) in template.rows(shared.CONFIG_TABLE, ("key",))}
+            for key in shared.EVENT_KEYS:
+                if key not in present:
+                    self._manage(version, profile.set_config(key, ""), log)
             group_id, _name = _admin_group(template, profile, version)
             # The password is seen in the list of processes, so it is one that nobody ever uses.
             self._manage(version, profile.add_user(PLACEHOLDER, secrets.token_urlsafe(), group_id), log)

@@ -15,7 +15,6 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from instances import operations
 from instances.choices import Outcome
 from instances.models import Operation
 from instances.models.operation import OperationQuerySet
@@ -68,6 +67,12 @@ def is_gone(operation: Operation) -> bool:
     return operation.heartbeat_at is None or timezone.now() - operation.heartbeat_at > lease
 
 
+def free_places(host_id: int) -> int:
+    """How many more operations the host may run now (OPERATIONS_AT_ONCE); one query."""
+    running = Operation.objects.filter(host_id=host_id, status=Outcome.RUNNING).count()
+    return max(0, settings.OPERATIONS_AT_ONCE - running)
+
+
 def take(operation_id: int) -> Operation | None:
     """Claim a waiting operation, or one whose worker is gone. None when it is not ours to run (now).
 
@@ -79,7 +84,7 @@ def take(operation_id: int) -> Operation | None:
     if operation.status == Outcome.QUEUED:
         if operation.waits_for is not None and not operation.waits_for.is_finished:
             return None
-        if operations.free_places(operation.host_id) == 0:
+        if free_places(operation.host_id) == 0:
             return None
     elif not is_gone(operation):
         return None

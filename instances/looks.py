@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from deployers.errors import ServiceManagerUnreachable
 from deployers.states import UnitState
-from instances import claims, operations, states
+from instances import claims, messages, operations, states
 from instances.choices import Desired
 from instances.deployment import deployer_for
 from instances.errors import OperationRefused
@@ -97,8 +97,8 @@ def take_up(host: Host) -> None:
     """Send the operations again whose worker is gone or whose message was lost. Two queries when there are none."""
     for operation in claims.interrupted(host.pk):
         logger.warning("Operation %s: its worker is gone; it is taken up again.", operation.pk)
-        operations.send(operation)
+        messages.run(operation)
     overdue = timezone.now() - timedelta(seconds=10)
     waiting = Operation.objects.claimable().filter(host=host, created_at__lt=overdue).select_related("host")
-    for operation in waiting.order_by("id")[: operations.free_places(host.pk)]:
-        operations.send(operation)
+    for operation in waiting.order_by("id")[: claims.free_places(host.pk)]:
+        messages.run(operation)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from deployers.states import UnitState
-from instances import states
-from instances.choices import Desired, OperationKind, Origin, Outcome, Preparation
+from instances import messages, states
+from instances.choices import Desired, OperationKind, Origin, Preparation
 from instances.errors import AlreadyInstalled, InstanceRemoved, NotInstalled, OperationRunning, VersionRefused
 from instances.models import Host, Instance, Operation, Version
 from instances.placement import check_host_supports, choose_host
@@ -130,35 +129,18 @@ def prepare(version: Version, request: Request, host: Host | None = None) -> Ope
         if version.preparation != Preparation.PREPARED:
             Version.objects.filter(pk=version.pk).update(preparation=Preparation.PREPARING)
             version.preparation = Preparation.PREPARING
-        send(operation)
+        messages.run(operation)
         return operation
 
 
 def discard(version: Version) -> None:
     """Let every host take away what was prepared for a version whose row is gone, or has another image now.
 
-    Not while another version has the image. Sent after the commit of the current transaction.
+    Not while another version has the image.
     """
-    from instances.tasks import discard_version
-
-    if Version.objects.filter(image=version.image).exists():
-        return
-    for host in Host.objects.all():
-        task = discard_version.signature(
-            (host.kind, version.name, version.image, version.engine), queue=host.queue, immutable=True
-        )
-        transaction.on_commit(task.apply_async, robust=True)
-
-
-def send(operation: Operation) -> None:
-    """Send the operation's task to its host after the commit of the current transaction.
-
-    A broker that is down is no reason to fail: the row is there, and the periodic look sends it again.
-    """
-    from instances.tasks import run_operation
-
-    pk, queue = operation.pk, operation.host.queue
-    transaction.on_commit(lambda: run_operation.apply_async((pk,), queue=queue), robust=True)
+    if not Version.objects.filter(image=version.image).exists():
+        for host in Host.objects.all():
+            messages.discard(version, host)
 
 
 def _file(
@@ -193,7 +175,7 @@ def _file(
             instance.observed_state = states.observed(instance.facts(kind), UnitState.STOPPED)
         instance.save(update_fields=["desired_state", "observed_state"])
         if waits_for is None:
-            send(operation)
+            messages.run(operation)
         return operation
 
 
@@ -225,9 +207,3 @@ def _refuse_not_installed(instance: Instance) -> None:
 def _refuse_unusable(version: Version) -> None:
     if not version.enabled:
         raise VersionRefused(version, _("This version is not enabled. Enable it, or choose another."))
-
-
-def free_places(host_id: int) -> int:
-    """How many more operations the host may run now (OPERATIONS_AT_ONCE); one query."""
-    running = Operation.objects.filter(host_id=host_id, status=Outcome.RUNNING).count()
-    return max(0, settings.OPERATIONS_AT_ONCE - running)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from deployers.errors import DeployError, NotPrepared, ServiceManagerUnreachable
 from deployers.plan import Plan
 from deployers.states import UnitState
-from instances import claims, operations, states, worker
+from instances import claims, messages, states, worker
 from instances.choices import Desired, OperationKind, Outcome, Preparation, State, StepStatus
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.errors import OperationRefused
@@ -214,5 +214,5 @@ def settle(instance: Instance) -> None:
 def send_next(ended: Operation) -> None:
     """Send what may run now that ``ended`` does not: what waited for it, and the oldest that wait for a place."""
     waiting = Operation.objects.claimable().filter(host=ended.host_id).select_related("host").order_by("id")
-    for operation in waiting[: operations.free_places(ended.host_id)]:
-        operations.send(operation)
+    for operation in waiting[: claims.free_places(ended.host_id)]:
+        messages.run(operation)

@@ -7,6 +7,8 @@ from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
 
+from instances import messages
+
 _stopping = threading.Event()
 
 
@@ -33,6 +35,4 @@ def resume() -> None:
 @worker_ready.connect
 def look_at_once(**_: Any) -> None:
     """Do not wait for beat: what a killed worker left is taken up now, and what shall run is started."""
-    from instances.tasks import look_after_hosts
-
-    look_after_hosts.delay()
+    messages.look_after_hosts()

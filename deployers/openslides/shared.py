@@ -13,6 +13,8 @@ GROUP_TABLE = "auth_group"
 USER_TABLE = "users_user"
 CONFIG_TABLE = "core_configstore"
 
+EVENT_KEYS = ("general_event_name", "general_event_description", "general_event_date", "general_event_location")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -75,9 +77,5 @@ def config_row(key: str, value: object) -> Update:
 
 def event_rows(event: Event) -> tuple[Update, ...]:
     """All four, also empty ones: OpenSlides' defaults are texts about OpenSlides itself."""
-    return (
-        config_row("general_event_name", event.name),
-        config_row("general_event_description", event.description),
-        config_row("general_event_date", event.date),
-        config_row("general_event_location", event.location),
-    )
+    values = (event.name, event.description, event.date, event.location)
+    return tuple(config_row(key, value) for key, value in zip(EVENT_KEYS, values, strict=True))

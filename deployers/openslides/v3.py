@@ -54,6 +54,9 @@ class OpenSlides3:
     def add_user(self, username: str, password: str, group_id: int) -> tuple[str, ...]:
         return shared.manage("createopenslidesuser", "Local", "Administrator", username, password, str(group_id))
 
+    def set_config(self, key: str, value: str) -> tuple[str, ...]:
+        return shared.manage("changeconfig", key, value)
+
     def accounts(self, superadmin_password: str, admin: Login) -> tuple[Update, ...]:
         return shared.account_rows(superadmin_password, admin)
 

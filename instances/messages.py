@@ -1,0 +1,37 @@
+"""The messages to the workers, by the names of their tasks; what the tasks do is in ``tasks.py``.
+
+They are sent after the commit of the current transaction. A broker that is down is no reason to fail: the rows are
+there, and the periodic look sends what was lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+
+from instances.models import Host, Operation, Version
+
+RUN_OPERATION = "instances.run_operation"
+LOOK_AFTER_HOSTS = "instances.look_after_hosts"
+DISCARD_VERSION = "instances.discard_version"
+
+
+def run(operation: Operation) -> None:
+    """Let the operation's host run it."""
+    _send(RUN_OPERATION, (operation.pk,), operation.host.queue)
+
+
+def look_after_hosts() -> None:
+    """Let every host be looked after now."""
+    _send(LOOK_AFTER_HOSTS, (), None)
+
+
+def discard(version: Version, host: Host) -> None:
+    """Let the host take away what was prepared for a version whose row may be gone by then."""
+    _send(DISCARD_VERSION, (host.kind, version.name, version.image, version.engine), host.queue)
+
+
+def _send(task: str, arguments: tuple[Any, ...], queue: str | None) -> None:
+    transaction.on_commit(lambda: current_app.send_task(task, arguments, queue=queue), robust=True)
