@@ -14,7 +14,7 @@ from django.utils import timezone
 from deployers.errors import ServiceManagerUnreachable
 from deployers.states import UnitState
 from instances import claims, messages, operations, states
-from instances.choices import Desired
+from instances.choices import Desired, State
 from instances.deployment import deployer_for
 from instances.errors import OperationRefused
 from instances.models import Host, Instance, Operation
@@ -55,7 +55,13 @@ def look_after(host: Host) -> None:
 
 
 def write_state(row: Instance, operation: str | None, unit: UnitState) -> None:
-    """Write the observed state if it is another one now."""
+    """Write the observed state if it is another one now.
+
+    supervisord calls a process "starting" for its first second, also when it answers already, and one that it started
+    again by itself: neither is a step back from active.
+    """
+    if unit == UnitState.STARTING and row.observed_state == State.ACTIVE:
+        unit = UnitState.RUNNING
     state = states.observed(row.facts(operation), unit)
     if state != row.observed_state:
         Instance.objects.filter(pk=row.pk, observed_state=row.observed_state).update(observed_state=state)

@@ -77,7 +77,7 @@ def _run_claimed(operation: Operation) -> None:
         "Operation %s (%s): %s.", operation.pk, operation, f"failed at {failure.step}" if failure else "succeeded"
     )
     if instance is not None and instance.removed_at is None:
-        settle(instance)
+        settle(instance, answered=failure is None and operation.kind != OperationKind.STOP)
 
 
 def _instance_of(operation: Operation) -> Instance | None:
@@ -199,13 +199,19 @@ def _fail_waiting(waiting: Operation, failed: Operation) -> None:
         instance.save(update_fields=["observed_state"])
 
 
-def settle(instance: Instance) -> None:
-    """Read the instance's state from its host now, instead of at the next look. One call, one UPDATE."""
+def settle(instance: Instance, *, answered: bool) -> None:
+    """Read the instance's state from its host now, instead of at the next look. One call, one UPDATE.
+
+    ``answered``: OpenSlides was ready a moment ago, so a process that is still "starting" for its service manager is
+    not starting any more.
+    """
     try:
         unit = deployer_for(instance.host.kind).states().get(instance.id, UnitState.STOPPED)
     except ServiceManagerUnreachable as error:
         logger.warning("%s", error)
         return
+    if answered and unit == UnitState.STARTING:
+        unit = UnitState.RUNNING
     state = states.observed(instance.facts(None), unit)
     # Guarded: if the next operation was filed in the meantime, the state is its business.
     Instance.objects.filter(pk=instance.pk, observed_state=instance.observed_state).update(observed_state=state)

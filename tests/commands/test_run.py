@@ -60,7 +60,7 @@ def end(process: subprocess.Popen[str]) -> str:
 def ready(environment: dict[str, str]) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{environment['PORT']}/admin/login/", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 

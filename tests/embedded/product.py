@@ -109,7 +109,7 @@ class Product:
             raise AssertionError(f"The product ended with {self.process.returncode}:\n{self.output()}")
         try:
             return requests.get(f"{self.url}/admin/login/", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def output(self) -> str:

@@ -88,6 +88,13 @@ def test_what_runs_is_active(run_service: Callable[[Instance], None]) -> None:
     assert not Operation.objects.exists()
 
 
+def test_a_process_in_its_first_second_is_no_step_back_from_active(run_service: Callable[[Instance], None]) -> None:
+    instance = installed(make_host())
+    run_service(instance)
+    looks.look_after(instance.host)
+    assert state_of(instance) == State.ACTIVE
+
+
 @pytest.mark.usefixtures("supervisor")
 def test_what_shall_run_and_does_not_is_started() -> None:
     instance = installed(make_host())
