@@ -59,6 +59,7 @@ class Command(BaseCommand):
             self.say(f"The password of admin from the first run: {first_run.password_file()}")
         self.say("Starting …")
         sys.stdout.flush()
+        os.environ.pop("ADMIN_PASSWORD", None)  # nothing that is started from here on needs it
         # In this process's place: from here on nothing needs Django.
         os.execv(  # noqa: S606 - our own module
             sys.executable, [sys.executable, "-m", "multiinstance.foreground", str(data_dir), address]
