@@ -53,12 +53,12 @@ clean: ## take away what was installed and built, but not var/
 # A stamp is written last, so an interrupted installation is done again; it is older than a lock file that changed.
 $(VENV)/.base: requirements/base.txt | $(BIN)/python
 	@echo "Installing what the product needs (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/base.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing what the tests need (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@ $(VENV)/.base
 
 $(BIN)/python:

@@ -70,7 +70,7 @@ class Db(TextChoices):
 class Engine(TextChoices):
     """What runs OpenSlides."""
 
-    VIRTUALENV = "virtualenv", _("virtual environment (PyPI)")
+    VIRTUALENV = "virtualenv", "virtualenv (PyPI)"
     PODMAN = "podman", "podman"
     RKT = "rkt", "rkt"
 

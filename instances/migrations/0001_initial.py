@@ -106,7 +106,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(help_text='Begins with the OpenSlides release: 3.3', max_length=60, unique=True, validators=[instances.validators.SingleLine(), django.core.validators.RegexValidator('^\\d+\\.\\d+', 'Begin with the OpenSlides release, like 3.3 or 3.3-with-plugins.')], verbose_name='name')),
                 ('image', models.CharField(help_text='Where it comes from. From PyPI: pypi:openslides==3.3', max_length=255, validators=[instances.validators.validate_image], verbose_name='image')),
-                ('engine', models.CharField(choices=[('virtualenv', 'virtual environment (PyPI)'), ('podman', 'podman'), ('rkt', 'rkt')], default='virtualenv', max_length=20, verbose_name='engine')),
+                ('engine', models.CharField(choices=[('virtualenv', 'virtualenv (PyPI)'), ('podman', 'podman'), ('rkt', 'rkt')], default='virtualenv', max_length=20, verbose_name='engine')),
                 ('default', models.BooleanField(default=False, help_text='Preselected for new instances.', verbose_name='default')),
                 ('enabled', models.BooleanField(default=True, help_text='Offered for new instances and as the target of updates.', verbose_name='enabled')),
                 ('preparation', models.CharField(choices=[('none', 'not prepared'), ('preparing', 'being prepared'), ('prepared', 'prepared'), ('failed', 'preparation failed')], default='none', editable=False, max_length=20, verbose_name='preparation')),

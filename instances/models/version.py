@@ -58,11 +58,7 @@ class Version(models.Model):
     def clean(self) -> None:
         if self.image and self.image.startswith("pypi:") != (self.engine == Engine.VIRTUALENV):
             raise ValidationError(
-                {
-                    "image": _(
-                        "The engine 'virtual environment' takes images like pypi:openslides==3.3, and no other does."
-                    )
-                }
+                {"image": _("The engine 'virtualenv' takes images like pypi:openslides==3.3, and no other does.")}
             )
 
     @property
