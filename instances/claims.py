@@ -2,7 +2,7 @@
 
 A worker is named by the machine's boot, its process-id namespace, its process id and the moment when that
 process started (proc(5): field 22 of /proc/PID/stat), so that on the same machine "is it still there?" is
-a fact and not a guess. A worker on another machine is gone when its heartbeat is older than the lease.
+a fact and not a guess. One that is there, or on another machine, is gone when its heartbeat is older than the lease.
 """
 
 from __future__ import annotations
@@ -58,11 +58,15 @@ def own_name() -> str:
 
 
 def is_gone(operation: Operation) -> bool:
-    """Whether the worker that claimed the operation will never finish it."""
+    """Whether the worker that claimed the operation will never finish it.
+
+    A process that is there and does not beat any more has lost its run: its database failed in the middle.
+    """
     machine, _, process = operation.worker.partition("]/")
     if f"{machine}]" == _machine():
         pid, _, started = process.partition("/")
-        return _start_time(int(pid)) != started
+        if _start_time(int(pid)) != started:
+            return True
     lease = timedelta(seconds=settings.LEASE_SECONDS)
     return operation.heartbeat_at is None or timezone.now() - operation.heartbeat_at > lease
 
@@ -102,9 +106,10 @@ def take(operation_id: int) -> Operation | None:
     return operation
 
 
-def release(operation: Operation) -> None:
-    """Give a claimed operation back, to be run again from its start: this worker is being stopped."""
-    _held(operation).update(status=Outcome.QUEUED, worker="", attempts=operation.attempts - 1)
+def release(operation: Operation, *, counts: bool) -> None:
+    """Give a claimed operation back, to be run again from its start. ``counts``: as one of its ATTEMPTS."""
+    attempts = operation.attempts if counts else operation.attempts - 1
+    _held(operation).update(status=Outcome.QUEUED, worker="", attempts=attempts)
 
 
 def beat(operation: Operation) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from deployers.plan import Plan
 from instances import claims
 from instances.choices import StepStatus
 from instances.models import Operation, OperationStep
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 FLUSH_SECONDS = 1.0
@@ -26,13 +29,12 @@ class Recorder:
     """A context manager round the run of one operation's plan.
 
     A thread beats every HEARTBEAT_SECONDS and writes new output of a long step every FLUSH_SECONDS; when the claim
-    was lost it sets ``lost`` and stops. ``secrets`` are replaced in everything that is kept.
+    was lost it sets ``lost`` and stops.
     """
 
-    def __init__(self, operation: Operation, secrets: Iterable[str]) -> None:
+    def __init__(self, operation: Operation) -> None:
         self.operation = operation
-        # The longest first, so that no part of one that holds another stays readable.
-        self.secrets = sorted((s for s in secrets if s), key=len, reverse=True)
+        self.secrets: list[str] = []
         self.steps: list[OperationStep] = []
         self.lost = threading.Event()
         self._ended = threading.Event()
@@ -52,6 +54,11 @@ class Recorder:
         self._ended.set()
         self._thread.join()
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Replace these in everything that is kept from now on."""
+        # The longest first, so that no part of one that holds another stays readable.
+        self.secrets = sorted((secret for secret in secrets if secret), key=len, reverse=True)
+
     def begin(self, plan: Plan) -> None:
         """Write the plan's steps, all waiting; what an interrupted run had written is replaced. Two queries."""
         with transaction.atomic():
@@ -64,7 +71,7 @@ class Recorder:
 
     def started(self, index: int) -> None:
         """Step ``index`` begins. Raises ClaimLost."""
-        self.check()
+        claims.beat(self.operation)
         step = self.steps[index]
         with self._lock:
             self._current, self._written, self._began = step, 0, time.monotonic()
@@ -112,12 +119,17 @@ class Recorder:
             while not self._ended.wait(FLUSH_SECONDS):
                 with self._lock:
                     step, written, output = self._current, self._written, self._current.output if self._current else ""
-                if step is not None and written and written != flushed:
-                    OperationStep.objects.filter(pk=step.pk, status=StepStatus.RUNNING).update(output=output)
-                    flushed = written
-                if time.monotonic() >= next_beat:
-                    claims.beat(self.operation)
-                    next_beat = time.monotonic() + HEARTBEAT_SECONDS
+                try:
+                    if step is not None and written and written != flushed:
+                        OperationStep.objects.filter(pk=step.pk, status=StepStatus.RUNNING).update(output=output)
+                        flushed = written
+                    if time.monotonic() >= next_beat:
+                        claims.beat(self.operation)
+                        next_beat = time.monotonic() + HEARTBEAT_SECONDS
+                except DatabaseError as error:
+                    # Its disk may be full for a moment, or its server restarted: the step goes on meanwhile.
+                    logger.warning("Operation %s: the database failed: %s", self.operation.pk, error)
+                    connection.close()
         except claims.ClaimLost:
             self.lost.set()
         finally:

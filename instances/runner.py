@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from deployers.errors import DeployError, NotPrepared, ServiceManagerUnreachable
@@ -14,6 +14,7 @@ from instances import claims, messages, states, worker
 from instances.choices import Desired, OperationKind, Outcome, Preparation, State, StepStatus
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.errors import OperationRefused
+from instances.fields import CannotDecrypt
 from instances.models import Instance, Operation, Version
 from instances.placement import ensure_port
 from instances.recorder import Recorder
@@ -39,7 +40,8 @@ def run(operation_id: int) -> None:
     4. Write the outcome and what follows from it, in one transaction.
     5. Send the operations that waited for this one, or for a free place.
 
-    A worker that is being stopped gives the operation back instead, to be run from its start.
+    A worker that is being stopped gives the operation back instead, to be run from its start, and so does one whose
+    database fails.
     """
     operation = claims.take(operation_id)
     if operation is None:
@@ -49,20 +51,38 @@ def run(operation_id: int) -> None:
     except claims.ClaimLost as lost:
         logger.warning("%s", lost)
     except worker.Stopping:
-        claims.release(operation)
+        claims.release(operation, counts=False)
         logger.info("Operation %s was given back, because this worker is being stopped.", operation.pk)
         return
+    except DatabaseError:
+        _give_back(operation)
+        return
     send_next(operation)
+
+
+def _give_back(operation: Operation) -> None:
+    """The control plane's own database failed while the operation ran, so nothing of it could be written.
+
+    If it cannot be given back now either, its lease runs out, and it is taken up then.
+    """
+    logger.exception("Operation %s: the database failed; it will be run again.", operation.pk)
+    connection.close()
+    try:
+        claims.release(operation, counts=True)
+    except DatabaseError as error:
+        logger.warning("Operation %s cannot be given back yet: %s", operation.pk, error)
 
 
 def _run_claimed(operation: Operation) -> None:
     instance = _instance_of(operation)
     failure: StepFailed | None = None
     logger.info("Operation %s (%s): begins.", operation.pk, operation)
-    with Recorder(operation, instance.spec().secrets if instance else ()) as recorder:
+    with Recorder(operation) as recorder:
         try:
             if operation.attempts > claims.ATTEMPTS:
-                raise StepFailed("", f"Its worker died {claims.ATTEMPTS} times while running it, so it was given up.")
+                raise StepFailed("", f"It was interrupted {claims.ATTEMPTS} times while it ran, so it was given up.")
+            if instance is not None:
+                recorder.hide(_secrets(instance))
             run_plan(_plan(operation, instance), recorder)
         except StepFailed as error:
             failure = StepFailed(error.step, recorder.redact(error.reason))
@@ -84,6 +104,14 @@ def _instance_of(operation: Operation) -> Instance | None:
     if operation.instance_id is None:
         return None
     return Instance.objects.select_related("domain", "host", "version", "projector_logo").get(pk=operation.instance_id)
+
+
+def _secrets(instance: Instance) -> tuple[str, ...]:
+    """Raises StepFailed."""
+    try:
+        return instance.spec().secrets
+    except CannotDecrypt as error:
+        raise StepFailed("read the instance's passwords", str(error)) from error
 
 
 def _plan(operation: Operation, instance: Instance | None) -> Plan:

@@ -81,6 +81,13 @@ def test_a_worker_on_another_machine_is_gone_when_its_lease_ran_out(settings: Se
     assert claims.is_gone(operation)
 
 
+def test_a_worker_that_is_there_and_does_not_beat_has_lost_its_run(settings: Settings) -> None:
+    operation = make_operation(status=Outcome.RUNNING, worker=claims.own_name(), heartbeat_at=timezone.now())
+    assert not claims.is_gone(operation)
+    operation.heartbeat_at = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS + 1)
+    assert claims.is_gone(operation)
+
+
 def test_the_first_worker_that_comes_back_can_write_nothing() -> None:
     operation = make_operation(status=Outcome.RUNNING, worker=name_of_a_dead_worker())
     first = Operation.objects.get(pk=operation.pk)
@@ -94,7 +101,7 @@ def test_the_first_worker_that_comes_back_can_write_nothing() -> None:
 def test_an_operation_given_back_does_not_count_as_an_attempt() -> None:
     taken = claims.take(make_operation().pk)
     assert taken is not None
-    claims.release(taken)
+    claims.release(taken, counts=False)
     taken.refresh_from_db()
     assert (taken.status, taken.attempts, taken.worker) == (Outcome.QUEUED, 0, "")
 

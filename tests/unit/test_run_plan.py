@@ -31,7 +31,8 @@ def operation() -> Operation:
 @pytest.fixture
 def recorder(operation: Operation) -> Iterator[Recorder]:
     assert operation.instance is not None
-    with Recorder(operation, operation.instance.spec().secrets) as recorder:
+    with Recorder(operation) as recorder:
+        recorder.hide(operation.instance.spec().secrets)
         yield recorder
 
 
