@@ -185,7 +185,8 @@ class Instance(models.Model):
         return f"{self.slug}.{self.domain.domain}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.fill_in()
+        if kwargs.get("update_fields") is None:
+            self.fill_in()
         super().save(*args, **kwargs)
 
     def fill_in(self) -> None:
