@@ -26,7 +26,8 @@ from pathlib import Path
 
 import requests
 
-from tests.embedded.product import Product, processes_of, wait_for
+from tests.embedded.product import Product
+from tests.observing import processes_of, wait_for
 
 LIMIT = 3.0
 AIM = 1.5

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from tests.conftest import PROJECT
-from tests.embedded.product import free_port, processes_of, wait_for
+from tests.observing import free_port, processes_of, wait_for
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from deployers.errors import DeployError
 from deployers.plan import Plan, Step
 from deployers.services.supervisor import Supervisor, write_supervisord_conf
 from deployers.spec import Account, Event, InstanceSpec, VersionSpec
+from tests.observing import free_port, processes_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 VERSIONS = Path(os.environ.get("TEST_VERSIONS_DIR") or PROJECT / "var" / "test-cache" / "versions").resolve()
@@ -32,12 +32,6 @@ ADMIN_PASSWORD = 'local "admin" $(id)'
 
 def version(release: str) -> VersionSpec:
     return VersionSpec(f"OpenSlides {release}", f"pypi:openslides=={release}", "virtualenv")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run(plan: Plan, only: int | None = None) -> list[str]:
@@ -92,22 +86,6 @@ def dies_at(event: int, action: Callable[[], object]) -> bool:
             os._exit(0)
     _pid, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status) == 9
-
-
-def processes_of(directory: Path) -> dict[int, str]:
-    """The processes, but this one, whose command line or environment names the directory."""
-    needle = str(directory).encode()
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes()
-            if needle in command or needle in (entry / "environ").read_bytes():
-                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return found
 
 
 @dataclass

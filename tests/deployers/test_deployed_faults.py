@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -23,16 +21,8 @@ from deployers.errors import (
 from deployers.files import remove_tree
 from deployers.spec import Account, VersionSpec
 from deployers.states import UnitState
-from tests.deployers.host import VERSIONS, Browser, Host, open_host, processes_of, run, version
-
-
-def until(what: str, fact: Callable[[], bool], seconds: float) -> float:
-    """Wait for a fact; the seconds that it took."""
-    began = time.monotonic()
-    while not fact():
-        assert time.monotonic() - began < seconds, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - began
+from tests.deployers.host import VERSIONS, Browser, Host, open_host, run, version
+from tests.observing import processes_of, wait_for
 
 
 def test_a_template_that_is_gone_is_named_and_nothing_is_left(host: Host) -> None:
@@ -70,9 +60,9 @@ def test_the_superadmins_name_is_refused_for_the_local_administrator(host: Host)
 def test_a_process_that_is_killed_comes_back(host: Host) -> None:
     spec = host.create()
     pid = host.pid(spec)
-    until("running", lambda: host.deployer.states()[spec.id] == UnitState.RUNNING, 20)
+    wait_for("running", lambda: host.deployer.states()[spec.id] == UnitState.RUNNING, 20)
     os.kill(pid, signal.SIGKILL)
-    until("another process", lambda: set(processes_of(host.directory(spec))) not in ({pid}, set()), 20)
+    wait_for("another process", lambda: set(processes_of(host.directory(spec))) not in ({pid}, set()), 20)
     run(host.deployer.start(spec))
     assert Browser(host.deployer.url(spec.location)).version() == "3.3"
     run(host.deployer.remove(spec))
@@ -82,7 +72,7 @@ def test_a_process_that_cannot_start_is_given_up_and_stopped_when_stopped(host: 
     spec = host.create()
     (host.directory(spec) / "settings.py").write_text("raise SystemExit('broken by hand')\n")
     os.kill(host.pid(spec), signal.SIGKILL)
-    until("given up", lambda: host.services.has_given_up(spec.id), 40)
+    wait_for("given up", lambda: host.services.has_given_up(spec.id), 40)
     assert host.deployer.states()[spec.id] == UnitState.FAILED
     run(host.deployer.stop(spec))
     assert host.deployer.states()[spec.id] == UnitState.STOPPED
@@ -178,7 +168,7 @@ def test_nothing_outlives_a_killed_supervisord(prepared: None) -> None:
         assert host.supervisord is not None
         host.supervisord.kill()
         host.supervisord.wait()
-        until("no process", lambda: not processes_of(host.directory(spec)), 10)
+        wait_for("no process", lambda: not processes_of(host.directory(spec)), 10)
         host.start()
         assert host.deployer.states()[spec.id] == UnitState.STOPPED
         run(host.deployer.start(spec))

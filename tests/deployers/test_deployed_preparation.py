@@ -11,7 +11,8 @@ import pytest
 from deployers.deployer import Deployer
 from deployers.embedded import EmbeddedSettings, embedded_deployer
 from deployers.errors import CommandFailed, DeployError, PythonUnsuitable, VenvUnusable
-from tests.deployers.host import and_then_fails, dies_at, processes_of, run, version
+from tests.deployers.host import and_then_fails, dies_at, run, version
+from tests.observing import processes_of
 
 
 @pytest.fixture

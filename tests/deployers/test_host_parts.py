@@ -20,7 +20,7 @@ from deployers.errors import CommandFailed, CommandMissing, CommandTimedOut, Dat
 from deployers.files import remove_tree, tail, write_private
 from deployers.openslides.passwords import hash_password, iterations_of, unusable
 from deployers.rendering import environment, python_literal
-from tests.deployers.host import processes_of
+from tests.observing import processes_of
 
 
 def ignore(text: str) -> None:

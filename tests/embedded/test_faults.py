@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from tests.embedded.openslides import OpenSlides
-from tests.embedded.product import PROJECT, Product, listens, wait_for
+from tests.embedded.product import PROJECT, Product
+from tests.observing import listens, wait_for
 
 
 def instance_directory(product: Product, identity: str) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.embedded.openslides import OpenSlides
-from tests.embedded.product import Product, listens, processes_of
+from tests.embedded.product import Product
+from tests.observing import listens, processes_of
 
 
 def test_a_real_openslides_lives_and_leaves_nothing(product: Product) -> None:

@@ -6,7 +6,8 @@ import os
 import signal
 
 from tests.embedded.openslides import OpenSlides
-from tests.embedded.product import Product, listens, processes_of, wait_for
+from tests.embedded.product import Product
+from tests.observing import listens, processes_of, wait_for
 
 
 def port_of(url: str) -> int:
