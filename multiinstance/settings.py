@@ -131,6 +131,7 @@ CELERY_BROKER_URL: str = _values["BROKER_URL"] or "filesystem://localhost"
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # Kombu makes the control folder in it, but not the folder itself.
     BROKER_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT = "multiinstance.broker:Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(BROKER_FOLDER),
         "data_folder_out": str(BROKER_FOLDER),

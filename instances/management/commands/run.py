@@ -109,6 +109,9 @@ class Command(BaseCommand):
             "PYTHONPATH": here,
             "DJANGO_SETTINGS_MODULE": "multiinstance.settings",
             "DATA_DIR": str(settings.DATA_DIR),
+            # mallopt(3): a password hash takes 19 MiB, which goes back to the system afterwards and is not kept by each
+            # thread of the web process.
+            "MALLOC_MMAP_THRESHOLD_": "1048576",
         }
         celery = [python, "-m", "celery", "-A", "multiinstance", "--workdir", here]
         bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
