@@ -28,6 +28,8 @@ class Setting:
     default_text: str = ""
     """The default as the documentation shows it, where the value itself would not tell."""
     section: str = "General"
+    least: float | None = None
+    most: float | None = None
 
 
 SETTINGS: Sequence[Setting] = (
@@ -102,8 +104,16 @@ SETTINGS: Sequence[Setting] = (
         "Address on which `make run` serves the admin and the API.",
         section="Web",
     ),
-    Setting("PORT", int, 5000, "Port on which `make run` serves the admin and the API.", section="Web"),
-    Setting("WEB_THREADS", int, 8, "Requests that the web process answers at the same time.", section="Web"),
+    Setting(
+        "PORT",
+        int,
+        5000,
+        "Port on which `make run` serves the admin and the API.",
+        section="Web",
+        least=1,
+        most=65535,
+    ),
+    Setting("WEB_THREADS", int, 8, "Requests that the web process answers at the same time.", section="Web", least=1),
     Setting(
         "LANGUAGE_CODE",
         str,
@@ -143,6 +153,7 @@ SETTINGS: Sequence[Setting] = (
         "Tasks that the worker runs at the same time. More than OPERATIONS_AT_ONCE, so that states are read while it "
         "is busy.",
         section="Operations",
+        least=1,
     ),
     Setting(
         "OPERATIONS_AT_ONCE",
@@ -150,6 +161,7 @@ SETTINGS: Sequence[Setting] = (
         4,
         "Operations that one host runs at the same time; more wait in the order in which they were asked for.",
         section="Operations",
+        least=1,
     ),
     Setting(
         "REFRESH_SECONDS",
@@ -157,6 +169,7 @@ SETTINGS: Sequence[Setting] = (
         4.0,
         "How often the states of a host's instances are read, in seconds.",
         section="Operations",
+        least=0.1,
     ),
     Setting(
         "LEASE_SECONDS",
@@ -164,6 +177,7 @@ SETTINGS: Sequence[Setting] = (
         30.0,
         "An operation whose worker has not been heard of for so many seconds is taken up by another one.",
         section="Operations",
+        least=1,
     ),
     Setting(
         "READY_TIMEOUT",
@@ -171,6 +185,7 @@ SETTINGS: Sequence[Setting] = (
         60.0,
         "Seconds in which a started instance must answer over HTTP.",
         section="Operations",
+        least=1,
     ),
     Setting(
         "PREPARE_TIMEOUT",
@@ -178,6 +193,7 @@ SETTINGS: Sequence[Setting] = (
         900.0,
         "Seconds that a single command may take while a version is prepared.",
         section="Operations",
+        least=1,
     ),
     Setting(
         "MIGRATE_TIMEOUT",
@@ -185,6 +201,7 @@ SETTINGS: Sequence[Setting] = (
         600.0,
         "Seconds that OpenSlides' database migrations may take in an update.",
         section="Operations",
+        least=1,
     ),
     Setting(
         "INSTANCE_PORTS",
@@ -208,7 +225,7 @@ SETTINGS: Sequence[Setting] = (
 def read_settings() -> dict[str, Any]:
     """Every setting by name, from the process environment, then the file ENV_FILE, then its default.
 
-    Raises ImproperlyConfigured with the variable's name and meaning when a value is not of its type.
+    Raises ImproperlyConfigured with the variable's name and meaning when a value is not of its type, or out of range.
     """
     env = environ.Env()
     env_file = Path(env.get_value("ENV_FILE", cast=str, default=str(PROJECT_DIR / ".env")))
@@ -223,4 +240,17 @@ def read_settings() -> dict[str, Any]:
                 f"The setting {setting.name} is {env.ENVIRON.get(setting.name)!r}, which is not a valid "
                 f"{setting.cast.__name__}. {setting.meaning}"
             ) from None
+        refuse_out_of_range(setting, values[setting.name])
     return values
+
+
+def refuse_out_of_range(setting: Setting, value: Any) -> None:
+    """Raises ImproperlyConfigured."""
+    if setting.least is not None and value < setting.least:
+        raise ImproperlyConfigured(
+            f"The setting {setting.name} is {value}. It must be at least {setting.least:g}. {setting.meaning}"
+        )
+    if setting.most is not None and value > setting.most:
+        raise ImproperlyConfigured(
+            f"The setting {setting.name} is {value}. It must be at most {setting.most:g}. {setting.meaning}"
+        )

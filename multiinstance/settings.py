@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,20 @@ from multiinstance.configuration import PROJECT_DIR, read_settings
 _values = read_settings()
 
 BASE_DIR = PROJECT_DIR
-DATA_DIR = Path(_values["DATA_DIR"]).expanduser().absolute()
+DATA_DIR = Path(_values["DATA_DIR"] or PROJECT_DIR / "var").expanduser().absolute()
 DEPLOYMENT: str = _values["DEPLOYMENT"]
 if DEPLOYMENT not in ("embedded", "systemd"):
     raise ImproperlyConfigured(f"DEPLOYMENT is {DEPLOYMENT!r}. Use 'embedded' or 'systemd'.")
+
+try:
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _why = "" if os.access(DATA_DIR, os.W_OK | os.X_OK) else "Permission denied"
+except OSError as _error:
+    _why = str(_error.strerror)
+if _why:
+    raise ImproperlyConfigured(
+        f"DATA_DIR ({DATA_DIR}) cannot be written: {_why}. Choose another: DATA_DIR=/path make run"
+    )
 
 # Security
 
@@ -107,9 +119,17 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # Database
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": environ.Env.db_url_config(_values["DATABASE_URL"] or f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
-}
+_database_url = _values["DATABASE_URL"] or f"sqlite:///{DATA_DIR / 'db.sqlite3'}"
+_not_a_database = ImproperlyConfigured(
+    # Without the value, which holds a password.
+    "DATABASE_URL is not the address of a database. Write postgres://USER:PASSWORD@HOST/NAME or sqlite:///PATH."
+)
+if not _database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
+    raise _not_a_database
+try:
+    DATABASES: dict[str, dict[str, Any]] = {"default": environ.Env.db_url_config(_database_url)}
+except ValueError:
+    raise _not_a_database from None
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         # sqlite.org/wal.html: readers do not wait for the writer; IMMEDIATE takes the write lock at BEGIN, so that
@@ -180,10 +200,16 @@ INSTANCE_PORTS = range(_first, _last + 1)
 
 LANGUAGE_CODE: str = _values["LANGUAGE_CODE"]
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    raise ImproperlyConfigured(f"LANGUAGE_CODE is {LANGUAGE_CODE!r}. Use 'en' or 'de'.")
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE: str = _values["TIME_ZONE"]
+try:
+    zoneinfo.ZoneInfo(TIME_ZONE)
+except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+    raise ImproperlyConfigured(f"TIME_ZONE is {TIME_ZONE!r}. Write a name like Europe/Berlin.") from None
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -52,6 +53,21 @@ def test_add_reads_a_password_from_a_file(manage: Run, tmp_path: Path) -> None:
     file.write_text("from a file\n")
     assert manage("instance", "add", "assembly", "--superadmin-password-file", str(file)).code == 0
     assert Instance.objects.get().superadmin_password == "from a file"
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_add_reads_a_password_from_standard_input(manage: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("typed in\nand more\n"))
+    assert manage("instance", "add", "assembly", "--superadmin-password-file", "-").code == 0
+    assert Instance.objects.get().superadmin_password == "typed in"
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_no_option_takes_a_password_itself(manage: Run) -> None:
+    """It would stand in the list of processes and in the shell's history."""
+    answer = manage("instance", "add", "assembly", "--superadmin-password=very-secret")
+    assert answer.code != 0
+    assert not Instance.objects.exists()
 
 
 @pytest.mark.usefixtures("surroundings")
@@ -110,6 +126,22 @@ def test_list_can_be_narrowed_to_a_state(manage: Run) -> None:
     make_installed(slug="two", observed_state=State.STOPPED)
     documents = json.loads(manage("instance", "list", "--state", "stopped", "--json").out)
     assert [document["slug"] for document in documents] == ["two"]
+
+
+def test_an_error_with_json_leaves_standard_output_empty(manage: Run) -> None:
+    answer = manage("instance", "show", "unknown", "--json")
+    assert (answer.code, answer.out) == (3, "")
+
+
+def test_a_removed_instance_is_not_found_any_more(manage: Run) -> None:
+    make_installed(slug="assembly", removed_at=timezone.now())
+    assert manage("instance", "show", "assembly").code == 3
+
+
+def test_a_slug_is_not_a_pattern(manage: Run) -> None:
+    make_installed(slug="assembly")
+    for name in ("assembl", "%", "assembly.", ".", ""):
+        assert manage("instance", "show", name).code == 3
 
 
 def test_an_empty_list_says_how_to_go_on(manage: Run) -> None:
@@ -179,6 +211,19 @@ def test_remove_does_nothing_without_a_confirmation(manage: Run) -> None:
     assert Operation.objects.get().kind == OperationKind.REMOVE
 
 
+def test_update_refuses_an_older_version(manage: Run) -> None:
+    make_installed(slug="assembly", version=make_version(name="3.3"))
+    make_version(name="3.2")
+    assert manage("instance", "update", "assembly", "3.2").code == 1
+    assert not Operation.objects.exists()
+
+
+def test_update_to_an_unknown_version_lists_what_there_is(manage: Run) -> None:
+    make_installed(slug="assembly", version=make_version(name="3.3"))
+    answer = manage("instance", "update", "assembly", "9.9")
+    assert (answer.code, "3.3" in answer.error) == (3, True)
+
+
 def test_waiting_has_an_end(manage: Run) -> None:
     make_installed(slug="assembly")
     answer = manage("instance", "stop", "assembly", "--wait", "--timeout", "0.2")
@@ -191,6 +236,24 @@ def test_waiting_says_when_no_worker_is_heard_of(manage: Run) -> None:
     answer = manage("instance", "stop", "assembly", "--wait", "--timeout", "0.2")
     assert answer.code == 4
     assert "make run" in answer.error
+
+
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["start"], ["stop", "x", "--timeout", "soon"], ["list", "x"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "instance", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: manage.py instance" in done.stderr
+
+
+def test_the_exit_codes_are_in_the_help() -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "instance", "--help"], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    for code in range(5):
+        assert f"\n  {code}  " in done.stdout
 
 
 def test_without_a_database_the_error_says_what_to_do(tmp_path: Path) -> None:

@@ -4,64 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.conftest import PROJECT
-from tests.observing import free_port, processes_of, wait_for
+from tests.commands.running import end, fresh_environment, processes, ready, start
+from tests.observing import wait_for
 
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """Of a fresh installation without host and versions: nothing is fetched."""
-    directory = Path(tempfile.mkdtemp(prefix="mi-"))
-    yield {
-        "PATH": os.environ["PATH"],
-        "DATA_DIR": str(directory / "data"),
-        "ENV_FILE": os.devnull,
-        "PORT": str(free_port()),
-    }
-    left = processes_of(directory)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(directory)
-    assert not left
-
-
-def start(environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "run", "--bare"],
-        cwd=PROJECT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def end(process: subprocess.Popen[str]) -> str:
-    """Ctrl-C; what it had printed."""
-    os.kill(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    return out
-
-
-def ready(environment: dict[str, str]) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{environment['PORT']}/admin/login/", timeout=5).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
-        return False
+    with fresh_environment() as made:
+        yield made
 
 
 def test_the_first_run_makes_an_account_and_ctrl_c_ends_everything(environment: dict[str, str]) -> None:
@@ -71,10 +29,10 @@ def test_the_first_run_makes_an_account_and_ctrl_c_ends_everything(environment: 
     out, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert "runs already" in out
-    wait_for("web, worker and beat", lambda: len(processes_of(Path(environment["DATA_DIR"]))) >= 5)
+    wait_for("web, worker and beat", lambda: len(processes(environment)) >= 5)
     out = end(process)
     assert process.returncode == 0
-    assert processes_of(Path(environment["DATA_DIR"])) == {}
+    assert processes(environment) == {}
     file = Path(environment["DATA_DIR"]) / "admin-password"
     assert file.stat().st_mode & 0o777 == 0o600
     password = file.read_text().strip()
@@ -103,6 +61,35 @@ def test_a_chosen_password_is_taken_and_not_written_down(environment: dict[str, 
     assert not (Path(environment["DATA_DIR"]) / "admin-password").exists()
 
 
+def test_kill_9_leaves_nothing_behind_and_the_next_run_works(environment: dict[str, str]) -> None:
+    process = start(environment)
+    wait_for("the login page", lambda: ready(environment))
+    wait_for("web, worker and beat", lambda: len(processes(environment)) >= 5)
+    process.kill()
+    process.communicate(timeout=60)
+    wait_for("the end of all processes", lambda: not processes(environment), seconds=20)
+
+    process = start(environment)
+    wait_for("the login page", lambda: ready(environment))
+    assert "Stopped." in end(process, signal.SIGTERM)
+    assert process.returncode == 0
+
+
+def test_a_second_ctrl_c_does_not_wait(environment: dict[str, str]) -> None:
+    process = start(environment)
+    wait_for("the login page", lambda: ready(environment))
+    web = next(pid for pid, command in processes(environment).items() if "gunicorn" in command)
+    os.kill(web, signal.SIGSTOP)  # It cannot end by itself now.
+    os.kill(process.pid, signal.SIGINT)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Stopping"):
+            break
+    out = end(process)
+    assert "Stopped." in out
+    wait_for("the end of all processes", lambda: not processes(environment), seconds=5)
+
+
 def test_a_taken_port_is_named_with_the_way_out(environment: dict[str, str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(environment["PORT"])))
@@ -124,6 +111,17 @@ def test_a_taken_port_is_named_with_the_way_out(environment: dict[str, str]) -> 
         ("DEPLOYMENT", "cloud"),
         ("FIELD_ENCRYPTION_KEYS", "x"),
         ("WEB_THREADS", "-"),
+        ("WEB_THREADS", "0"),
+        ("PORT", "70000"),
+        ("PORT", "0"),
+        ("REFRESH_SECONDS", "0"),
+        ("LANGUAGE_CODE", "xx"),
+        ("TIME_ZONE", "Mars/Olympus"),
+        ("DATA_DIR", "/dev/null/x"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "postgres://user:very-secret@127.0.0.1:x/name"),
+        ("DATABASE_URL", "mysql://user:very-secret@127.0.0.1/name"),
+        ("DATABASE_URL", "postgres://user:very-secret@127.0.0.1:1/name"),
     ],
 )
 def test_a_wrong_setting_is_named(environment: dict[str, str], name: str, value: str) -> None:
@@ -132,6 +130,7 @@ def test_a_wrong_setting_is_named(environment: dict[str, str], name: str, value:
     assert process.returncode != 0
     assert name in out
     assert "Traceback" not in out
+    assert "very-secret" not in out
 
 
 def test_a_data_directory_with_too_long_a_path_is_refused(environment: dict[str, str]) -> None:

@@ -54,6 +54,44 @@ def test_prepare_files_the_operation(manage: Run) -> None:
     assert (operation.kind, operation.version) == (OperationKind.PREPARE, version)
 
 
+def test_a_preparation_that_is_under_way_is_refused_with_its_number(manage: Run) -> None:
+    make_host()
+    make_version(name="3.3")
+    assert manage("version", "prepare", "3.3").code == 0
+    answer = manage("version", "prepare", "3.3")
+    assert (answer.code, str(Operation.objects.get().pk) in answer.error) == (1, True)
+
+
+def test_waiting_joins_a_preparation_that_is_under_way(manage: Run) -> None:
+    make_host()
+    make_version(name="3.3")
+    assert manage("version", "prepare", "3.3").code == 0
+    assert manage("version", "prepare", "3.3", "--wait", "--timeout", "0.2").code == 4
+    assert Operation.objects.count() == 1
+
+
+def test_without_a_host_nothing_can_be_prepared(manage: Run) -> None:
+    make_version(name="3.3")
+    assert manage("version", "prepare", "3.3").code == 1
+    assert not Operation.objects.exists()
+
+
+def test_add_answers_json(manage: Run) -> None:
+    document = json.loads(manage("version", "add", "3.3", "--default", "--json").out)
+    assert document == {
+        "name": "3.3",
+        "image": "pypi:openslides==3.3",
+        "engine": "virtualenv",
+        "default": True,
+        "enabled": True,
+        "preparation": "none",
+    }
+
+
+def test_an_empty_list_says_how_to_go_on(manage: Run) -> None:
+    assert "manage.py version add" in manage("version", "list").out
+
+
 def test_preparing_something_unknown_lists_what_there_is(manage: Run) -> None:
     make_version(name="3.3")
     answer = manage("version", "prepare", "9.9")

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from deployers.errors import DeployError
 from deployers.services.supervisor_conf import Program, write_supervisord_conf
@@ -38,7 +39,13 @@ class Command(BaseCommand):
         self.refuse_taken_port()
         self.check()
         self.say("Bringing the database up to date …")
-        self.call("migrate", interactive=False)
+        try:
+            self.call("migrate", interactive=False)
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be used: {str(error).strip().splitlines()[0]}. "
+                "Does it run? Does DATABASE_URL name the right one?"
+            ) from error
         self.call("collectstatic", interactive=False)
         # What was seen before this start is not true any more: nothing runs.
         Host.objects.filter(name=first_run.HOST).update(last_seen=None)
