@@ -9,14 +9,17 @@ back the operation that it runs.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit
 from xmlrpc.client import Fault
 
@@ -29,6 +32,7 @@ PROGRAMS = ("web", "worker", "beat")
 LOOK_SECONDS = 2.0
 START_SECONDS = 60.0
 CALL_SECONDS = 60.0
+HURRY_SECONDS = 2.0
 
 
 class Foreground:
@@ -99,13 +103,18 @@ class Foreground:
                 say(f"The {name} process keeps ending and was given up. Its log: {self.layout.log / name}.log")
 
     def given_up(self) -> set[str]:
+        found = self.processes(CALL_SECONDS)
+        return {process["name"] for process in found if process["statename"] == "FATAL"} & set(PROGRAMS)
+
+    def processes(self, seconds: float) -> Sequence[Mapping[str, Any]]:
+        """What supervisord says of its programs; nothing where it does not answer within so many seconds."""
         try:
-            with Rpc(self.layout.supervisor_socket, CALL_SECONDS) as rpc:
-                processes = rpc.call("getAllProcessInfo")
+            with Rpc(self.layout.supervisor_socket, seconds) as rpc:
+                found = rpc.call("getAllProcessInfo")
         except ServiceManagerUnreachable:
-            return set()
-        assert isinstance(processes, Sequence)
-        return {process["name"] for process in processes if process["statename"] == "FATAL"} & set(PROGRAMS)
+            return ()
+        assert isinstance(found, Sequence)
+        return found
 
     def stop(self, supervisord: subprocess.Popen[bytes]) -> None:
         """Stop the worker, then all else at the same time, then supervisord."""
@@ -113,9 +122,20 @@ class Foreground:
         stopping.start()
         while supervisord.poll() is None:
             if self.asked_to_hurry.wait(0.05):
-                # Its programs die with it: they asked the kernel for that (prctl(2), PR_SET_PDEATHSIG).
-                supervisord.kill()
-                supervisord.wait()
+                self.end_at_once(supervisord)
+
+    def end_at_once(self, supervisord: subprocess.Popen[bytes]) -> None:
+        """Wait for nobody: supervisord first, which would start the others again.
+
+        Its programs get SIGTERM from the kernel when it dies (prctl(2), PR_SET_PDEATHSIG), and would take their time;
+        each is the leader of a process group of its own.
+        """
+        leaders = [process["pid"] for process in self.processes(HURRY_SECONDS) if process["pid"]]
+        supervisord.kill()
+        supervisord.wait()
+        for leader in leaders:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader, signal.SIGKILL)
 
     def stop_in_order(self) -> None:
         for method, arguments in (
