@@ -1,4 +1,4 @@
-"""A deployer that is put together from parts: service manager, engine, database servers, router.
+"""A deployer that is put together from parts: service manager, engines, database servers, cache, router.
 
 It makes the plans; the parts touch the host. What OpenSlides needs is asked of its major version's profile.
 """
@@ -9,9 +9,9 @@ from deployers.errors import DataOfOtherRelease
 from deployers.files import remove_tree
 from deployers.openslides.passwords import hash_passwords
 from deployers.openslides.profile import Login
-from deployers.parts import Parts, make_directories
+from deployers.parts import Parts
 from deployers.plan import Log, Plan, Step
-from deployers.preparation import Preparer
+from deployers.preparation import Management, Preparer
 from deployers.spec import InstanceSpec, Location, VersionSpec
 from deployers.states import UnitState
 from deployers.updating import Updater
@@ -22,28 +22,41 @@ class ComposedDeployer:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.preparer = Preparer(parts.layout, parts.engine, parts.databases, prepare_timeout=parts.prepare_timeout)
+
+    def preparer(self, version: VersionSpec) -> Preparer:
+        """Raises UnknownEngine."""
+        parts, engine = self.parts, self.parts.engine(version)
+        management = Management(engine, parts.separation, parts.timeouts.prepare)
+        return Preparer(parts.layout, engine, parts.databases, management)
 
     def prepare(self, version: VersionSpec) -> Plan:
-        return self.preparer.plan(version)
+        return self.preparer(version).plan(version)
 
     def discard(self, version: VersionSpec) -> Plan:
-        return (Step(f"remove the files of {version.name}", lambda log: self.preparer.discard(version)),)
+        preparer = self.preparer(version)
+        return (Step(f"remove the files of {version.name}", lambda log: preparer.discard(version)),)
 
     def is_prepared(self, version: VersionSpec) -> bool:
-        return self.preparer.missing(version) is None
+        return self.preparer(version).missing(version) is None
 
     def create(self, spec: InstanceSpec) -> Plan:
         """What fails takes all of it away again. Nothing is waited for before the service starts."""
         parts, paths, version = self.parts, self.parts.layout.instance(spec.id), spec.version
         parts.database(spec), parts.profile(version)  # an impossible instance has no plan
+        preparer = self.preparer(version)
 
         def forget_service(log: Log) -> None:
             parts.services.remove(spec.id)
 
         return (
-            Step(f"check that {version.name} is prepared", lambda log: self.preparer.check(version)),
-            Step("make directories", lambda log: make_directories(paths), lambda log: remove_tree(paths.directory)),
+            Step(f"check that {version.name} is prepared", lambda log: preparer.check(version)),
+            Step("check that the domain is served", lambda log: parts.router.open_domain(spec)),
+            Step(
+                "make directories",
+                lambda log: parts.make_directories(paths),
+                lambda log: remove_tree(paths.directory),
+            ),
+            Step("make accounts", lambda log: parts.admit(spec, version), lambda log: parts.forget(spec.id)),
             Step("copy the template database", lambda log: self._copy_template(spec, log)),
             Step("write accounts and event", lambda log: self._write_rows(spec, log)),
             Step("write settings", lambda log: parts.write_settings(spec, version)),
@@ -53,37 +66,49 @@ class ComposedDeployer:
                 lambda log: parts.services.register(parts.service(spec, version)),
                 forget_service,
             ),
+            Step(
+                "publish the address",
+                lambda log: parts.publish(spec, version),
+                lambda log: parts.router.withdraw(spec),
+            ),
             Step("start the service", lambda log: parts.services.start(spec.id), forget_service),
             Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), forget_service),
         )
 
-    def start(self, spec: InstanceSpec) -> Plan:
+    def start(self, spec: InstanceSpec, wake: bool = True) -> Plan:
         parts, version = self.parts, spec.version
         parts.database(spec), parts.profile(version)
+        preparer = self.preparer(version)
 
         def stop(log: Log) -> None:
-            parts.services.stop(spec.id)
+            self._stop(spec)
 
-        return (
-            Step(f"check that {version.name} is prepared", lambda log: self.preparer.check(version)),
+        steps = [
+            Step(f"check that {version.name} is prepared", lambda log: preparer.check(version)),
+            Step("check that the domain is served", lambda log: parts.router.open_domain(spec)),
             Step("check that the data is there", lambda log: parts.check_data(spec)),
             Step("write settings", lambda log: self._rewrite_settings(spec)),
             Step("check that the port is free", lambda log: parts.check_port(spec)),
             Step("register the service", lambda log: parts.services.register(parts.service(spec, version))),
+            Step("publish the address", lambda log: parts.publish(spec, version)),
             Step("start the service", lambda log: parts.services.start(spec.id), stop),
-            Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), stop),
-        )
+        ]
+        if wake or not parts.services.sleeps:
+            steps.append(Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), stop))
+        return tuple(steps)
 
     def stop(self, spec: InstanceSpec) -> Plan:
-        return (Step("stop the service", lambda log: self.parts.services.stop(spec.id)),)
+        return (Step("stop the service", lambda log: self._stop(spec)),)
 
     def update(self, spec: InstanceSpec, target: VersionSpec, token: str, running: bool = True) -> Plan:
-        return Updater(self.parts, self.preparer, spec, target, token, running).plan()
+        return Updater(self.parts, self.preparer(target), spec, target, token, running).plan()
 
     def remove(self, spec: InstanceSpec) -> Plan:
         directory = self.parts.layout.instance(spec.id).directory
         return (
             Step("stop and forget the service", lambda log: self.parts.services.remove(spec.id)),
+            Step("withdraw the address", lambda log: self.parts.router.withdraw(spec)),
+            Step("drop databases, keys and accounts", lambda log: self.parts.forget(spec.id)),
             Step("remove the instance's files", lambda log: remove_tree(directory)),
         )
 
@@ -95,6 +120,10 @@ class ComposedDeployer:
 
     def port_is_free(self, port: int) -> bool:
         return self.parts.router.port_is_free(port)
+
+    def _stop(self, spec: InstanceSpec) -> None:
+        self.parts.router.pause(spec)
+        self.parts.services.stop(spec.id)
 
     def _copy_template(self, spec: InstanceSpec, log: Log) -> None:
         databases = self.parts.database(spec)
@@ -119,14 +148,16 @@ class ComposedDeployer:
             log("The instance's database is there already.\n")
             return
         profile = self.parts.profile(spec.version)
-        iterations = self.preparer.read(spec.version).password_iterations
+        iterations = self.preparer(spec.version).read(spec.version).password_iterations
         superadmin, admin = hash_passwords([spec.superadmin_password, spec.admin.password], iterations)
         login = Login(spec.admin.username, spec.admin.first_name, spec.admin.last_name, admin)
         draft = databases.draft(spec.id)
         draft.apply([*profile.accounts(superadmin, login), *profile.event(spec.event)])
         databases.replace(draft, databases.instance(spec.id))
+        self.parts.share_data(spec)
 
     def _rewrite_settings(self, spec: InstanceSpec) -> None:
         """What an operator has changed since (mail host, domain, logo) counts from the next start on."""
-        make_directories(self.parts.layout.instance(spec.id))
+        self.parts.make_directories(self.parts.layout.instance(spec.id))
+        self.parts.admit(spec, spec.version)
         self.parts.write_settings(spec, spec.version)

@@ -254,3 +254,50 @@ class DataOfOtherRelease(DeployError):
             f"is not started with it: an update was interrupted and could not be undone. Update it to {self.found}. "
             "The data from before is in the directory previous/ of the instance."
         )
+
+
+@dataclass(eq=False)
+class ImageRefused(DeployError):
+    """A container image could not be fetched. ``reason``: what the engine said."""
+
+    image: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"The image {self.image} could not be fetched: {self.reason or 'no reason was given'}. Check its name, the "
+            "network, and the registry's credentials; then prepare the version again."
+        )
+
+
+@dataclass(eq=False)
+class UnknownEngine(DeployError):
+    """The host has no engine of the kind that the version asks for."""
+
+    key: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"This host has no engine {self.key!r}. It has: {', '.join(self.known)}."
+
+
+@dataclass(eq=False)
+class ServiceFailed(DeployError):
+    """systemd could not start or stop the instance's units. ``reason``: what it said."""
+
+    unit: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"systemd: {self.unit}: {self.reason}. More is said by: systemctl status {self.unit}"
+
+
+@dataclass(eq=False)
+class HostNotSetUp(DeployError):
+    """A file that the set-up of a production host makes is missing or damaged."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file} cannot be used ({self.reason}). Set the machine up: sudo make host (docs/production.md)."

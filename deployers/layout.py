@@ -1,4 +1,4 @@
-"""Where everything lies under the data directory."""
+"""Where everything lies on a host."""
 
 from __future__ import annotations
 
@@ -17,13 +17,46 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\[\]*?:]|\s[;#]|^\s|\s$")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
+    """What every kind of host has below its data directory: versions and instances."""
+
+    data_dir: Path
+
+    def version(self, version: VersionSpec) -> VersionPaths:
+        return VersionPaths(self.data_dir / "versions" / version.directory_name)
+
+    def instance(self, instance_id: str) -> InstancePaths:
+        """Raises ValueError: the id is not 32 hexadecimal digits, so it must not become part of a path."""
+        directory = self.data_dir / "instances" / checked_id(instance_id)
+        return InstancePaths(directory, directory / "static")
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdLayout(Layout):
+    """The paths of a production host. ``runtime`` is gone after a reboot (file-hierarchy(7), /run)."""
+
+    data_dir: Path = Path("/srv/openslides")
+    runtime: Path = Path("/run/openslides")
+
+    def instance(self, instance_id: str) -> InstancePaths:
+        """The instance's own static files lie in the one directory that nginx sees."""
+        directory = self.data_dir / "instances" / checked_id(instance_id)
+        return InstancePaths(directory, directory / "public" / "static")
+
+    def web(self, instance_id: str) -> Path:
+        """The directory in which OpenSlides makes its socket; the container sees this part only."""
+        return self.runtime / "web" / checked_id(instance_id)
+
+    def web_socket(self, instance_id: str) -> Path:
+        return self.web(instance_id) / "web.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedLayout(Layout):
     """The paths of one embedded host.
 
     Raises UnusablePath where the data directory's own path cannot be used: supervisor's configuration has no
     quoting for glob characters, control characters and `` ;``, `` #``; a colon cannot be in PYTHONPATH.
     """
-
-    data_dir: Path
 
     def __post_init__(self) -> None:
         if not self.data_dir.is_absolute():
@@ -63,15 +96,6 @@ class Layout:
     def supervisor_instances(self) -> Path:
         return self.supervisor / "instances.d"
 
-    def version(self, version: VersionSpec) -> VersionPaths:
-        return VersionPaths(self.data_dir / "versions" / version.directory_name)
-
-    def instance(self, instance_id: str) -> InstancePaths:
-        """Raises ValueError: the id is not 32 hexadecimal digits, so it must not become part of a path."""
-        if not re.fullmatch(r"[0-9a-f]{32}", instance_id):
-            raise ValueError(f"{instance_id!r} is not an instance's id (32 hexadecimal digits)")
-        return InstancePaths(self.data_dir / "instances" / instance_id)
-
 
 @dataclass(frozen=True, slots=True)
 class VersionPaths:
@@ -103,9 +127,13 @@ class VersionPaths:
 
 @dataclass(frozen=True, slots=True)
 class InstancePaths:
-    """What one instance consists of."""
+    """What one instance consists of.
+
+    ``static``: files of this instance alone, which come before the version's: its projector logo.
+    """
 
     directory: Path
+    static: Path
 
     @property
     def settings(self) -> Path:
@@ -124,11 +152,6 @@ class InstancePaths:
         return self.data / "media"
 
     @property
-    def static(self) -> Path:
-        """Static files of this instance alone, which come before the version's: its projector logo."""
-        return self.directory / "static"
-
-    @property
     def log(self) -> Path:
         return self.directory / "log" / "instance.log"
 
@@ -140,3 +163,10 @@ class InstancePaths:
     @property
     def previous(self) -> Path:
         return self.directory / "previous"
+
+
+def checked_id(instance_id: str) -> str:
+    """Raises ValueError: the id is not 32 hexadecimal digits, so it must not become part of a path or a name."""
+    if not re.fullmatch(r"[0-9a-f]{32}", instance_id):
+        raise ValueError(f"{instance_id!r} is not an instance's id (32 hexadecimal digits)")
+    return instance_id

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deployers.caches.cache import CacheServer
 from deployers.databases.database import Database, DatabaseServer
-from deployers.engines.engine import Engine
-from deployers.errors import DataOfOtherRelease, InstanceMissing, UnknownDatabase
-from deployers.files import make_private_directory, tail, write_private
+from deployers.engines.engine import Engine, Process
+from deployers.errors import DataOfOtherRelease, InstanceMissing, UnknownDatabase, UnknownEngine
+from deployers.files import make_private_directory, write_private
 from deployers.layout import InstancePaths, Layout
 from deployers.logo import place_logo
+from deployers.mail import Mail
 from deployers.openslides.profile import Profile, Surroundings
 from deployers.openslides.releases import profile_for
 from deployers.readiness import wait_until_ready
 from deployers.routers.router import Router
+from deployers.separation import Separation, python_environment
 from deployers.services.service import Service, ServiceManager
 from deployers.spec import InstanceSpec, VersionSpec
 from deployers.states import UnitState
@@ -23,19 +26,28 @@ COOKIE_SUFFIX_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: ``ready`` from the start of an instance to its first answer, ``prepare`` for each command of a
+    preparation, ``migrate`` for the migration of an update."""
+
+    ready: float = 60
+    prepare: float = 900
+    migrate: float = 600
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """What a host is made of. ``databases``: by the key in InstanceSpec.db. Times in seconds."""
+    """What a host is made of. ``engines``: by the key in VersionSpec.engine; ``databases``: by InstanceSpec.db."""
 
     layout: Layout
     services: ServiceManager
-    engine: Engine
+    engines: Mapping[str, Engine]
     databases: Mapping[str, DatabaseServer]
+    cache: CacheServer
     router: Router
-    ready_timeout: float
-    prepare_timeout: float
-    migrate_timeout: float
-    mail_host: str | None
-    mail_port: int
+    separation: Separation
+    mail: Mail
+    timeouts: Timeouts
     time_zone: str
 
     def database(self, spec: InstanceSpec) -> DatabaseServer:
@@ -45,17 +57,29 @@ class Parts:
         except KeyError:
             raise UnknownDatabase(spec.db, tuple(self.databases)) from None
 
+    def engine(self, version: VersionSpec) -> Engine:
+        """Raises UnknownEngine."""
+        try:
+            return self.engines[version.engine]
+        except KeyError:
+            raise UnknownEngine(version.engine, tuple(self.engines)) from None
+
+    def release(self, version: VersionSpec) -> str:
+        """Raises UnknownEngine, UnknownImage."""
+        return self.engine(version).release(version)
+
     def profile(self, version: VersionSpec) -> Profile:
-        """Raises UnknownImage, UnsupportedRelease."""
-        return profile_for(self.engine.release(version))
+        """Raises UnknownEngine, UnknownImage, UnsupportedRelease."""
+        return profile_for(self.release(version))
 
     def settings_text(self, spec: InstanceSpec, version: VersionSpec, database: Database) -> str:
         """The instance's settings.py when it uses ``version`` and ``database``."""
         paths = self.layout.instance(spec.id)
-        return self.profile(version).settings(
+        profile = self.profile(version)
+        return profile.settings(
             Surroundings(
                 secret_key=spec.secret_key,
-                database=database.django(),
+                database=database.django(spec.database_password),
                 data=paths.data,
                 media=paths.media,
                 static_root=self.layout.version(version).static,
@@ -63,8 +87,11 @@ class Parts:
                 hosts=self.router.hosts(spec),
                 time_zone=self.time_zone,
                 cookie_suffix="_" + spec.id[-COOKIE_SUFFIX_DIGITS:],
-                mail_host=self.mail_host,
-                mail_port=self.mail_port,
+                mail_host=self.mail.host,
+                mail_port=self.mail.port,
+                mail_socket=self.mail.socket,
+                redis=self.cache.access(spec.id, spec.cache_password) if self._needs_redis(spec, version) else None,
+                accelerated_media=self.router.serves_media,
             )
         )
 
@@ -72,46 +99,84 @@ class Parts:
         """Settings, release and logo of an instance that does not run: OpenSlides 3 reads its configuration once."""
         paths, database = self.layout.instance(spec.id), self.database(spec).instance(spec.id)
         write_private(paths.settings, self.settings_text(spec, version, database))
-        write_private(paths.release, self.engine.release(version) + "\n")
-        place_logo(spec.logo, self.profile(version).logo, paths.static, database)
+        self.separation.readable(paths.settings)
+        write_private(paths.release, self.release(version) + "\n")
+        logo = self.profile(version).logo
+        place_logo(spec.logo, logo, paths.static, database)
+        placed = paths.static / logo.file
+        if placed.exists():
+            self.separation.public(*(path for path in placed.parents if paths.static in path.parents), placed)
+
+    def _needs_redis(self, spec: InstanceSpec, version: VersionSpec) -> bool:
+        return self.profile(version).needs_redis(self.router.listen(spec), spec.workers)
+
+    def admit(self, spec: InstanceSpec, version: VersionSpec) -> None:
+        """Give the instance its accounts on the database server and the cache."""
+        databases = self.database(spec)
+        databases.admit(databases.instance(spec.id), spec.database_password)
+        if self._needs_redis(spec, version):
+            self.cache.admit(spec.id, spec.cache_password)
+
+    def forget(self, instance_id: str) -> None:
+        """Take away the instance's databases, its keys, and its accounts."""
+        for databases in self.databases.values():
+            databases.forget(instance_id)
+        self.cache.dismiss(instance_id)
+
+    def share_data(self, spec: InstanceSpec) -> None:
+        """Let the instance change its database, where that is a file."""
+        self.separation.writable(*self.database(spec).files(spec.id))
 
     def check_data(self, spec: InstanceSpec) -> None:
         """Raises InstanceMissing, DataOfOtherRelease."""
         paths = self.layout.instance(spec.id)
         if not self.database(spec).instance(spec.id).exists():
             raise InstanceMissing(spec.id, "database")
-        wanted = self.engine.release(spec.version)
+        wanted = self.release(spec.version)
         found = paths.release.read_text(encoding="utf-8").strip() if paths.release.exists() else wanted
         if found != wanted:
             raise DataOfOtherRelease(spec.id, found, wanted)
 
     def service(self, spec: InstanceSpec, version: VersionSpec) -> Service:
         """The instance's process when it uses ``version``."""
-        paths = self.layout.instance(spec.id)
-        arguments = self.profile(version).serve(self.router.listen(spec))
-        environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "HOME": str(paths.data),
-            "DJANGO_SETTINGS_MODULE": "settings",
-            "PYTHONPATH": str(paths.directory),
-            "PYTHONUNBUFFERED": "1",
-            # A compiled settings.py would be a second place where the secret key lies.
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # supervisord's working directory is no place to import from.
-            "PYTHONSAFEPATH": "1",
-        }
-        return Service(spec.id, self.engine.command(version, arguments), environment, paths.log)
+        paths, engine, profile = self.layout.instance(spec.id), self.engine(version), self.profile(version)
+        process = Process(
+            profile.serve(self.router.listen(spec), spec.workers),
+            python_environment(paths.directory, self.separation, home=paths.data),
+            reads=(
+                *self.separation.sees,
+                paths.settings,
+                paths.static,
+                self.layout.version(version).static,
+            ),
+            writes=(paths.data, *self.router.writes(spec)),
+        )
+        command = engine.service(version, process, spec.id)
+        return Service(
+            spec.id,
+            command.argv,
+            command.environment,
+            paths.log,
+            engine=version.engine,
+            version_path=profile.version_path,
+            idle_seconds=spec.idle_seconds,
+            always_on=spec.always_on,
+            cleanup=engine.cleanup(spec.id),
+        )
+
+    def publish(self, spec: InstanceSpec, version: VersionSpec) -> None:
+        """Let the instance's address lead to it."""
+        self.router.publish(spec, self.layout.version(version).static, self.profile(version).major)
 
     def wait(self, spec: InstanceSpec, version: VersionSpec) -> None:
         """Raises NotReady."""
         wait_until_ready(
-            self.router.listen(spec),
+            self.router.front(spec),
             self.profile(version).version_path,
-            self.engine.release(version),
-            timeout=self.ready_timeout,
+            self.release(version),
+            timeout=self.timeouts.ready,
             has_given_up=lambda: self.services.has_given_up(spec.id),
-            log_tail=lambda: tail(self.layout.instance(spec.id).log),
+            log_tail=lambda: self.services.log_tail(spec.id),
         )
 
     def check_port(self, spec: InstanceSpec) -> None:
@@ -119,9 +184,12 @@ class Parts:
         if self.services.state(spec.id) in (UnitState.STOPPED, UnitState.FAILED):
             self.router.check_free(spec)
 
-
-def make_directories(paths: InstancePaths) -> None:
-    """The directories of an instance, readable by nobody else."""
-    directories = (paths.directory, paths.data, paths.media, paths.static, paths.log.parent, paths.previous)
-    for directory in directories:
-        make_private_directory(directory)
+    def make_directories(self, paths: InstancePaths) -> None:
+        """The directories of an instance, readable by nobody else than the instance itself."""
+        private = (paths.directory, paths.data, paths.media, paths.static, paths.log.parent, paths.previous)
+        for directory in private:
+            make_private_directory(directory)
+        self.separation.passable(paths.directory)
+        self.separation.writable(paths.data, paths.media)
+        self.separation.public(paths.static)
+        self.separation.served(paths.media)

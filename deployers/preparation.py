@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deployers.commands import run
 from deployers.databases.database import Database, DatabaseServer, Update
-from deployers.engines.engine import Engine
+from deployers.engines.engine import Engine, Process
 from deployers.errors import DeployError, NotPrepared, PreparationBroken
 from deployers.files import make_private_directory, remove_tree, write_private
 from deployers.layout import Layout
@@ -20,6 +20,7 @@ from deployers.openslides.passwords import iterations_of, unusable
 from deployers.openslides.profile import LOCAL_ADMIN_ID, SUPERADMIN_ID, Profile, Surroundings
 from deployers.openslides.releases import profile_for
 from deployers.plan import Action, Log, Plan, Step
+from deployers.separation import Separation, python_environment
 from deployers.spec import VersionSpec
 
 PLACEHOLDER = "local-administrator"
@@ -36,13 +37,24 @@ class Preparation:
     password_iterations: int
 
 
-def run_management(
-    engine: Engine, version: VersionSpec, arguments: Sequence[str], settings: Path, *, log: Log, timeout: float
-) -> None:
-    """Run a management command of OpenSlides with the settings.py in the directory ``settings``."""
-    environment = {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(settings), "HOME": str(settings)}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-    run(engine.command(version, arguments), log=log, timeout=timeout, env=environment, cwd=settings)
+@dataclass(frozen=True, slots=True)
+class Management:
+    """Runs management commands of OpenSlides. ``timeout``: seconds for each."""
+
+    engine: Engine
+    separation: Separation
+    timeout: float
+
+    def run(
+        self, version: VersionSpec, arguments: Sequence[str], settings: Path, writes: Sequence[Path], log: Log
+    ) -> None:
+        """With the settings.py in the directory ``settings``; ``writes``: the directories that the command changes."""
+        self.separation.readable(settings, settings / "settings.py")
+        self.separation.writable(*writes)
+        environment = python_environment(settings, self.separation, home=settings)
+        process = Process(arguments, environment, reads=(*self.separation.sees, settings), writes=tuple(writes))
+        command = self.engine.command(version, process)
+        run(command.argv, log=log, timeout=self.timeout, env=command.environment, cwd=settings)
 
 
 class Preparer:
@@ -53,12 +65,12 @@ class Preparer:
     """
 
     def __init__(
-        self, layout: Layout, engine: Engine, databases: Mapping[str, DatabaseServer], *, prepare_timeout: float
+        self, layout: Layout, engine: Engine, databases: Mapping[str, DatabaseServer], management: Management
     ) -> None:
         self.layout = layout
         self.engine = engine
         self.databases = databases
-        self.timeout = prepare_timeout
+        self.management = management
 
     def plan(self, version: VersionSpec) -> Plan:
         """Raises UnknownImage, UnsupportedRelease."""
@@ -218,8 +230,8 @@ class Preparer:
         write_private(paths.build / "settings.py", profile.settings(surroundings))
 
     def _manage(self, version: VersionSpec, arguments: Sequence[str], log: Log) -> None:
-        build = self.layout.version(version).build
-        run_management(self.engine, version, arguments, build, log=log, timeout=self.timeout)
+        paths = self.layout.version(version)
+        self.management.run(version, arguments, paths.build, (paths.directory,), log)
 
 
 def _accounts(template: Database, version: VersionSpec) -> dict[int, str]:

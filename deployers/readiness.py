@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Callable
 
 from deployers.errors import NotReady
-from deployers.routers.address import TcpAddress
+from deployers.routers.address import Address, UnixAddress
 
 FIRST_POLL_SECONDS = 0.02
 LAST_POLL_SECONDS = 0.25
@@ -17,12 +18,32 @@ STATE_SECONDS = 0.25
 """How often the service manager is asked meanwhile."""
 
 
-def not_ready_because(address: TcpAddress, version_path: str, release: str, timeout: float) -> str | None:
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def connection_to(address: Address, timeout: float) -> http.client.HTTPConnection:
+    """Not connected yet."""
+    if isinstance(address, UnixAddress):
+        return UnixConnection(str(address.path), timeout)
+    return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+
+
+def not_ready_because(address: Address, version_path: str, release: str, timeout: float) -> str | None:
     """Why OpenSlides ``release`` does not answer at ``address``; None if it does.
 
     The status alone says nothing: OpenSlides answers an unknown path with 200 and its index page.
     """
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+    connection = connection_to(address, timeout)
     try:
         connection.request("GET", version_path)
         answer = connection.getresponse()
@@ -40,13 +61,13 @@ def not_ready_because(address: TcpAddress, version_path: str, release: str, time
         answer.read()
         return None if answer.status == 200 else f"the index page answers {answer.status}"
     except (OSError, http.client.HTTPException) as error:
-        return f"port {address.port}: {error or type(error).__name__}"
+        return f"{address}: {error or type(error).__name__}"
     finally:
         connection.close()
 
 
 def wait_until_ready(
-    address: TcpAddress,
+    address: Address,
     version_path: str,
     release: str,
     *,

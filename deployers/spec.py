@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,14 +54,17 @@ class Location:
     domain: str
     mode: str
     port: int | None = None
+    domain_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One wanted instance.
 
-    ``id``: 32 hexadecimal digits. ``db``: the key of a database server of the deployer ("sqlite").
-    ``port``: the loopback port of the router ``direct``, None where the router needs none.
+    ``id``: 32 hexadecimal digits. ``db``: the key of a database server of the deployer ("sqlite"). ``port``: the
+    loopback port of the router ``direct``, None where the router needs none. ``domain_id``: a number of the domain's
+    own. On hosts where instances sleep: ``idle_seconds`` without a request, then it does; not if it is ``always_on``.
+    ``workers``: server processes; more than one need a cache server.
     """
 
     id: str
@@ -74,12 +79,31 @@ class InstanceSpec:
     secret_key: str = field(repr=False)
     port: int | None = None
     logo: Path | None = None
+    domain_id: int = 0
+    certificate: str = ""
+    certificate_key: str = ""
+    idle_seconds: float = 900.0
+    always_on: bool = False
+    workers: int = 1
 
     @property
     def location(self) -> Location:
-        return Location(self.slug, self.domain, self.mode, self.port)
+        return Location(self.slug, self.domain, self.mode, self.port, self.domain_id)
+
+    @property
+    def database_password(self) -> str:
+        return self._derived("database")
+
+    @property
+    def cache_password(self) -> str:
+        return self._derived("cache")
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every value that must not appear in a log or in an operation's output."""
-        return tuple(s for s in (self.superadmin_password, self.admin.password, self.secret_key) if s)
+        chosen = (self.superadmin_password, self.admin.password, self.secret_key)
+        return tuple(secret for secret in (*chosen, self.database_password, self.cache_password) if secret)
+
+    def _derived(self, purpose: str) -> str:
+        """A password of the instance for one of the host's services: the same each time, and it tells no other."""
+        return hmac.new(self.secret_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from deployers.errors import InstanceMissing
 from deployers.files import copy_private, make_private_directory, remove_tree, write_private
-from deployers.parts import Parts, make_directories
+from deployers.parts import Parts
 from deployers.plan import Log, Plan, Step
-from deployers.preparation import Preparer, run_management
+from deployers.preparation import Management, Preparer
 from deployers.spec import InstanceSpec, VersionSpec
 
 
@@ -66,7 +66,7 @@ class Updater:
             Step("wait until OpenSlides answers", lambda log: self.parts.wait(self.spec, self.target)),
         ]
         if not self.running:
-            steps.append(Step("stop the service again", lambda log: self.parts.services.stop(self.spec.id)))
+            steps.append(Step("stop the service again", self._stop_again))
         return tuple(steps)
 
     def _check(self) -> None:
@@ -90,7 +90,8 @@ class Updater:
             self.databases.copy_live(self.database, self.kept_database)
             if self.paths.settings.exists():
                 copy_private(self.paths.settings, self.copy / "settings.py")
-            write_private(self.kept, json.dumps({"release": self.parts.engine.release(self.spec.version)}) + "\n")
+            write_private(self.kept, json.dumps({"release": self.parts.release(self.spec.version)}) + "\n")
+        self.databases.drop_kept(self.spec.id, except_token=self.copy.name)
         for other in self.paths.previous.iterdir():
             if other != self.copy:
                 remove_tree(other)
@@ -100,17 +101,13 @@ class Updater:
             log("Migrated already.\n")
             return
         self.databases.copy_closed(self.kept_database, self.draft)
+        self.parts.separation.writable(*self.databases.files(self.spec.id))
         settings = self._migration_settings()
         make_private_directory(settings)
         write_private(settings / "settings.py", self.parts.settings_text(self.spec, self.target, self.draft))
-        run_management(
-            self.parts.engine,
-            self.target,
-            self.parts.profile(self.target).migrate(),
-            settings,
-            log=log,
-            timeout=self.parts.migrate_timeout,
-        )
+        management = Management(self.parts.engine(self.target), self.parts.separation, self.parts.timeouts.migrate)
+        migrate = self.parts.profile(self.target).migrate()
+        management.run(self.target, migrate, settings, (self.paths.data,), log)
         remove_tree(settings)
 
     def _switch(self, log: Log) -> None:
@@ -119,14 +116,21 @@ class Updater:
             return
         # Interrupted after this line, the plan migrates the copy once more and comes here again.
         self.databases.replace(self.draft, self.database)
-        make_directories(self.paths)
+        self.parts.make_directories(self.paths)
+        self.parts.share_data(self.spec)
+        self.parts.admit(self.spec, self.target)
         self.parts.write_settings(self.spec, self.target)
         write_private(self.switched, "")
 
     def _start(self, version: VersionSpec) -> None:
         self.parts.check_port(self.spec)
         self.parts.services.register(self.parts.service(self.spec, version))
+        self.parts.publish(self.spec, version)
         self.parts.services.start(self.spec.id)
+
+    def _stop_again(self, log: Log) -> None:
+        self.parts.router.pause(self.spec)
+        self.parts.services.stop(self.spec.id)
 
     def _go_back(self, log: Log) -> None:
         """Put the old version and the old data back, and run it, if it ran before."""
@@ -136,6 +140,7 @@ class Updater:
             self.switched.unlink(missing_ok=True)
             self.databases.copy_closed(self.kept_database, self.draft)
             self.databases.replace(self.draft, self.database)
+            self.parts.share_data(self.spec)
             self.parts.write_settings(self.spec, self.spec.version)
             settings = self.copy / "settings.py"
             if settings.exists():
@@ -143,6 +148,7 @@ class Updater:
             log("The data from before the update is back.\n")
         self.databases.drop(self.draft)
         # The old version takes writes from now on, so this copy must not be used again.
+        self.databases.drop_kept(self.spec.id, except_token=None)
         remove_tree(self.copy)
         if self.running:
             self._start(self.spec.version)

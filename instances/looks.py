@@ -64,7 +64,9 @@ def write_state(row: Instance, operation: str | None, unit: UnitState) -> None:
         unit = UnitState.RUNNING
     state = states.observed(row.facts(operation), unit)
     if state != row.observed_state:
-        Instance.objects.filter(pk=row.pk, observed_state=row.observed_state).update(observed_state=state)
+        Instance.objects.filter(pk=row.pk, observed_state=row.observed_state).update(
+            observed_state=state, state_since=timezone.now()
+        )
 
 
 def is_missing(row: Instance, unit: UnitState) -> bool:

@@ -47,7 +47,7 @@ def create(instance: Instance, request: Request) -> Operation:
         if instance.host_id is None:
             instance.host = choose_host()
         _refuse_unusable(instance.version)
-        check_host_supports(instance.host, db=instance.db, version=instance.version)
+        check_host_supports(instance.host, db=instance.db, mode=instance.mode, version=instance.version)
         try:
             with transaction.atomic():
                 instance.desired_state = Desired.ACTIVE
@@ -71,6 +71,16 @@ def start(instance: Instance, request: Request) -> Operation:
     return _file(OperationKind.START, instance, request, desired=Desired.ACTIVE)
 
 
+def run_as_set(instance: Instance, request: Request) -> Operation | None:
+    """After a change of how it runs (always on, idle time, processes): let that count now, if it runs at all.
+
+    Raises OperationRunning.
+    """
+    if not instance.is_installed or instance.removed_at is not None or instance.desired_state != Desired.ACTIVE:
+        return None
+    return start(instance, request)
+
+
 def stop(instance: Instance, request: Request) -> Operation:
     """Raises OperationRunning, NotInstalled, InstanceRemoved."""
     _refuse_not_installed(instance)
@@ -89,7 +99,7 @@ def update(instance: Instance, version: Version, request: Request) -> Operation:
             % {"old": instance.version.name, "new": version.name},
         )
     _refuse_unusable(version)
-    check_host_supports(instance.host, db=instance.db, version=version)
+    check_host_supports(instance.host, db=instance.db, mode=instance.mode, version=version)
     with transaction.atomic():
         return _file(
             OperationKind.UPDATE,

@@ -8,8 +8,9 @@ from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
 from deployers.deployer import Deployer
+from deployers.openslides.releases import UnsupportedRelease, profile_for
 from deployers.states import UnitState
-from instances.choices import Db, Engine, HostKind
+from instances.choices import Db, Engine, HostKind, Mode
 from instances.errors import NoHost, NoPort, Unsupported
 from instances.models import Host, Instance, Version
 
@@ -27,18 +28,38 @@ def choose_host() -> Host:
     return host
 
 
-def check_host_supports(host: Host, *, db: str, version: Version) -> None:
-    """Raises Unsupported when the host has no such database server or engine."""
-    if host.kind != HostKind.EMBEDDED:
+def check_host_supports(host: Host, *, db: str, mode: str, version: Version) -> None:
+    """Raises Unsupported when the host has no such database server or engine, or cannot serve in that mode."""
+    if host.kind == HostKind.EMBEDDED:
+        if db not in ("", Db.SQLITE):
+            raise Unsupported("db", _("The host %(host)s keeps instances in SQLite. Choose sqlite.") % {"host": host})
+        if version.engine != Engine.VIRTUALENV:
+            raise Unsupported(
+                "version",
+                _("The host %(host)s runs versions from PyPI only (pypi:openslides==…). Choose another version.")
+                % {"host": host},
+            )
         return
-    if db not in ("", Db.SQLITE):
-        raise Unsupported("db", _("The host %(host)s keeps instances in SQLite. Choose sqlite.") % {"host": host})
-    if version.engine != Engine.VIRTUALENV:
+    if version.engine not in settings.ENGINES:
         raise Unsupported(
             "version",
-            _("The host %(host)s runs versions from PyPI only (pypi:openslides==…). Choose another version.")
-            % {"host": host},
+            _("The host %(host)s runs %(engines)s. Choose a version of such an engine.")
+            % {"host": host, "engines": ", ".join(settings.ENGINES)},
         )
+    if mode == Mode.PATH and not lives_under_prefix(version):
+        raise Unsupported(
+            "mode",
+            _("The web client of %(version)s must be at the root of its address. Choose a subdomain.")
+            % {"version": version},
+        )
+
+
+def lives_under_prefix(version: Version) -> bool:
+    """Whether the client of this OpenSlides can be below a path. One that nobody knows cannot."""
+    try:
+        return profile_for(".".join(str(number) for number in version.release)).lives_under_prefix
+    except UnsupportedRelease:
+        return False
 
 
 def ensure_port(instance: Instance, deployer: Deployer) -> None:

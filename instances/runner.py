@@ -11,7 +11,7 @@ from deployers.errors import DeployError, NotPrepared, ServiceManagerUnreachable
 from deployers.plan import Plan
 from deployers.states import UnitState
 from instances import claims, messages, states, worker
-from instances.choices import Desired, OperationKind, Outcome, Preparation, State, StepStatus
+from instances.choices import Desired, OperationKind, Origin, Outcome, Preparation, State, StepStatus
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.errors import OperationRefused
 from instances.fields import CannotDecrypt
@@ -128,7 +128,8 @@ def _plan(operation: Operation, instance: Instance | None) -> Plan:
             case OperationKind.CREATE:
                 return deployer.create(spec)
             case OperationKind.START:
-                return deployer.start(spec)
+                # What comes back after a reboot need not be awake: its first visitor wakes it.
+                return deployer.start(spec, wake=operation.requested_via != Origin.SYSTEM)
             case OperationKind.STOP:
                 return deployer.stop(spec)
             case OperationKind.REMOVE:
@@ -241,8 +242,12 @@ def settle(instance: Instance, *, answered: bool) -> None:
     if answered and unit == UnitState.STARTING:
         unit = UnitState.RUNNING
     state = states.observed(instance.facts(None), unit)
+    if state == instance.observed_state:
+        return
     # Guarded: if the next operation was filed in the meantime, the state is its business.
-    Instance.objects.filter(pk=instance.pk, observed_state=instance.observed_state).update(observed_state=state)
+    Instance.objects.filter(pk=instance.pk, observed_state=instance.observed_state).update(
+        observed_state=state, state_since=timezone.now()
+    )
 
 
 def send_next(ended: Operation) -> None:

@@ -219,6 +219,50 @@ SETTINGS: Sequence[Setting] = (
         section="Instances",
     ),
     Setting("INSTANCE_MAIL_PORT", int, 25, "Port of that mail relay.", section="Instances"),
+    Setting(
+        "ENGINES",
+        list,
+        ["podman"],
+        "Engines of a production host, separated by commas: `podman`, `rkt`.",
+        section="Production host",
+    ),
+    Setting(
+        "INSTANCE_REDIS_URL",
+        str,
+        "",
+        "Redis for the instances of a production host: `redis+socket://USER:PASSWORD@/PATH`. The user must be allowed "
+        "to make others (ACL).",
+        "BROKER_URL",
+        "Production host",
+    ),
+    Setting(
+        "PODMAN_HOME",
+        str,
+        "/srv/openslides/home",
+        "HOME of the service user, for podman.",
+        section="Production host",
+    ),
+    Setting(
+        "PODMAN_RUNTIME",
+        str,
+        "/run/openslides/podman",
+        "XDG_RUNTIME_DIR for podman. No user's D-Bus may be in it: podman would move containers out of their units.",
+        section="Production host",
+    ),
+    Setting(
+        "PODMAN_CGROUPS",
+        str,
+        "disabled",
+        "`podman run --cgroups=`. `disabled`: a container stays in its unit's cgroup, whose limits hold.",
+        section="Production host",
+    ),
+    Setting(
+        "PODMAN_OPTIONS",
+        list,
+        [],
+        "More options of `podman run` for every container, separated by commas, like `--ulimit=nofile=4096:4096`.",
+        section="Production host",
+    ),
 )
 
 

@@ -25,7 +25,7 @@ from xmlrpc.client import Fault
 
 from deployers.commands import dying_with_parent
 from deployers.errors import ServiceManagerUnreachable
-from deployers.layout import Layout
+from deployers.layout import EmbeddedLayout
 from deployers.services.supervisor_rpc import Rpc
 
 PROGRAMS = ("web", "worker", "beat")
@@ -38,7 +38,7 @@ HURRY_SECONDS = 2.0
 class Foreground:
     """One run of the product."""
 
-    def __init__(self, layout: Layout, address: str) -> None:
+    def __init__(self, layout: EmbeddedLayout, address: str) -> None:
         self.layout = layout
         self.address = address
         self.asked_to_stop = threading.Event()
@@ -160,4 +160,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(Foreground(Layout(Path(sys.argv[1])), sys.argv[2]).run())
+    sys.exit(Foreground(EmbeddedLayout(Path(sys.argv[1])), sys.argv[2]).run())

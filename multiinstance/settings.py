@@ -185,6 +185,14 @@ PREPARE_TIMEOUT: float = _values["PREPARE_TIMEOUT"]
 MIGRATE_TIMEOUT: float = _values["MIGRATE_TIMEOUT"]
 INSTANCE_MAIL_HOST: str = _values["INSTANCE_MAIL_HOST"]
 INSTANCE_MAIL_PORT: int = _values["INSTANCE_MAIL_PORT"]
+ENGINES: list[str] = _values["ENGINES"]
+if unknown := set(ENGINES) - {"podman", "rkt"}:
+    raise ImproperlyConfigured(f"ENGINES names {', '.join(sorted(unknown))}. Known are podman and rkt.")
+INSTANCE_REDIS_URL: str = _values["INSTANCE_REDIS_URL"] or CELERY_BROKER_URL
+PODMAN_HOME: str = _values["PODMAN_HOME"]
+PODMAN_RUNTIME: str = _values["PODMAN_RUNTIME"]
+PODMAN_CGROUPS: str = _values["PODMAN_CGROUPS"]
+PODMAN_OPTIONS: list[str] = _values["PODMAN_OPTIONS"]
 ADMIN_PASSWORD: str = _values["ADMIN_PASSWORD"]
 try:
     _first, _last = (int(port) for port in _values["INSTANCE_PORTS"].split("-"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from deployers.spec import VersionSpec
@@ -28,8 +29,8 @@ class Database(Protocol):
         """For messages."""
         ...
 
-    def django(self) -> dict[str, object]:
-        """Django's setting DATABASES["default"]."""
+    def django(self, password: str = "") -> dict[str, object]:
+        """Django's setting DATABASES["default"]; ``password``: of the account that owns it."""
         ...
 
     def exists(self) -> bool: ...
@@ -78,3 +79,23 @@ class DatabaseServer(Protocol):
         ...
 
     def drop(self, database: Database) -> None: ...
+
+    def admit(self, database: Database, password: str) -> None:
+        """Make the account that owns an instance's or a template's database, or set its password."""
+        ...
+
+    def dismiss(self, database: Database) -> None:
+        """That account may not log in any more."""
+        ...
+
+    def forget(self, instance_id: str) -> None:
+        """Drop the instance's databases and its account, as far as they lie outside of its directory."""
+        ...
+
+    def drop_kept(self, instance_id: str, except_token: str | None) -> None:
+        """Drop the copies from before updates, but for one."""
+        ...
+
+    def files(self, instance_id: str) -> tuple[Path, ...]:
+        """The files of the instance's databases that exist and that OpenSlides must be able to change."""
+        ...

@@ -32,7 +32,7 @@ class SqliteFile:
     def name(self) -> str:
         return str(self.path)
 
-    def django(self) -> dict[str, object]:
+    def django(self, password: str = "") -> dict[str, object]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(self.path),
@@ -131,6 +131,21 @@ class SqliteServer:
 
     def drop(self, database: Database) -> None:
         _remove(_path(database))
+
+    def admit(self, database: Database, password: str) -> None:
+        """Files have no accounts."""
+
+    def dismiss(self, database: Database) -> None:
+        """Files have no accounts."""
+
+    def forget(self, instance_id: str) -> None:
+        """All of them lie in the instance's directory."""
+
+    def drop_kept(self, instance_id: str, except_token: str | None) -> None:
+        """They lie in the directories of ``previous/``."""
+
+    def files(self, instance_id: str) -> tuple[Path, ...]:
+        return tuple(file.path for file in (self.instance(instance_id), self.draft(instance_id)) if file.exists())
 
 
 def _path(database: Database) -> Path:

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from deployers.plan import Action
 from deployers.spec import VersionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of OpenSlides: the arguments of the version's Python, and all that it may see of the host.
+
+    ``environment``: beside what the engine itself needs. ``reads`` and ``writes``: files and directories of the host,
+    seen under the same path; an engine that does not separate processes from the host has no use for them.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the host, with its whole environment."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -20,6 +44,10 @@ class Engine(Protocol):
         """Names and actions of the steps which make the image usable; each may be run again."""
         ...
 
+    def discard(self, version: VersionSpec) -> None:
+        """Take away what ``install`` put outside of the version's directory."""
+        ...
+
     def missing(self, version: VersionSpec) -> str | None:
         """What a usable installation lacks, at a glance; None if it looks complete."""
         ...
@@ -28,6 +56,14 @@ class Engine(Protocol):
         """Look closely. Raises PreparationBroken."""
         ...
 
-    def command(self, version: VersionSpec, arguments: Sequence[str]) -> tuple[str, ...]:
-        """The host's command that runs the version's Python with ``arguments``."""
+    def command(self, version: VersionSpec, process: Process) -> Command:
+        """What runs the process to its end."""
+        ...
+
+    def service(self, version: VersionSpec, process: Process, instance_id: str) -> Command:
+        """What a service manager runs as an instance."""
+        ...
+
+    def cleanup(self, instance_id: str) -> tuple[str, ...]:
+        """The command that takes away what a killed service leaves; empty if it leaves nothing."""
         ...

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from deployers.commands import run
 from deployers.engines import shim
+from deployers.engines.engine import Command, Process
 from deployers.errors import (
     CommandFailed,
     CommandMissing,
@@ -83,8 +84,17 @@ class Virtualenv:
         if printed.strip() != release:
             raise PreparationBroken(version.name, f"its environment holds OpenSlides {printed.strip()}, not {release}")
 
-    def command(self, version: VersionSpec, arguments: Sequence[str]) -> tuple[str, ...]:
-        return (str(self._python(version)), *arguments)
+    def command(self, version: VersionSpec, process: Process) -> Command:
+        return Command((str(self._python(version)), *process.arguments), process.environment)
+
+    def service(self, version: VersionSpec, process: Process, instance_id: str) -> Command:
+        return self.command(version, process)
+
+    def cleanup(self, instance_id: str) -> tuple[str, ...]:
+        return ()
+
+    def discard(self, version: VersionSpec) -> None:
+        """Nothing: all of it lies in the version's directory."""
 
     def _python(self, version: VersionSpec) -> Path:
         return self.layout.version(version).venv / "bin" / "python"

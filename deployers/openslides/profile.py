@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Protocol
 
 from deployers.databases.database import Update
-from deployers.routers.address import TcpAddress
+from deployers.routers.address import Address
 from deployers.spec import Event
 
 SUPERADMIN_ID = 1
 LOCAL_ADMIN_ID = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAccess:
+    """An instance's account in Redis (ACL), and what all its keys and channels begin with."""
+
+    socket: Path
+    username: str
+    password: str = field(repr=False)
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,9 @@ class Surroundings:
     cookie_suffix: str
     mail_host: str | None
     mail_port: int
+    mail_socket: Path | None = None
+    redis: RedisAccess | None = None
+    accelerated_media: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +90,17 @@ class Profile(Protocol):
         """The text of settings.py."""
         ...
 
-    def serve(self, address: TcpAddress) -> tuple[str, ...]:
-        """The one server process of an instance."""
+    @property
+    def lives_under_prefix(self) -> bool:
+        """Whether the client can live below a path: none can, their index.html has ``<base href="/">``."""
+        ...
+
+    def needs_redis(self, address: Address, workers: int) -> bool:
+        """Whether ``serve`` with these makes processes that must meet in Redis."""
+        ...
+
+    def serve(self, address: Address, workers: int = 1) -> tuple[str, ...]:
+        """The server process of an instance, which starts the others if there are more."""
         ...
 
     def migrate(self) -> tuple[str, ...]: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deployers.databases.database import Update
 from deployers.openslides import shared
 from deployers.openslides.profile import Login, Logo, Surroundings
-from deployers.routers.address import TcpAddress
+from deployers.routers.address import Address, TcpAddress, UnixAddress
 from deployers.spec import Event
 
 
@@ -13,6 +13,7 @@ class OpenSlides2:
     """One process without Redis: runserver with the in-memory channel layer."""
 
     major = 2
+    lives_under_prefix = False
     version_path = "/core/version/"
     admin_groups = ("Admin", "Staff")  # 2.1 has no Admin; its Staff may do everything
     # core/static/templates/projector.html shows this file unless the instance's users choose another.
@@ -22,7 +23,11 @@ class OpenSlides2:
     def settings(self, surroundings: Surroundings) -> str:
         return shared.render_settings(self.major, surroundings, {"OPENSLIDES_USER_DATA_PATH": surroundings.data})
 
-    def serve(self, address: TcpAddress) -> tuple[str, ...]:
+    def needs_redis(self, address: Address, workers: int) -> bool:
+        return isinstance(address, UnixAddress)
+
+    def serve(self, address: Address, workers: int = 1) -> tuple[str, ...]:
+        assert isinstance(address, TcpAddress)
         # --insecure: serve static files although DEBUG is off. --nothreading: the in-memory layer and SQLite want one.
         return shared.manage("runserver", "--noreload", "--insecure", "--nothreading", f"{address.host}:{address.port}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deployers.databases.database import Update
 from deployers.openslides import shared
 from deployers.openslides.profile import Login, Logo, Surroundings
-from deployers.routers.address import TcpAddress
+from deployers.routers.address import Address, TcpAddress, UnixAddress
 from deployers.spec import Event
 
 UPLOAD_BYTES = 100 * 1024 * 1024
@@ -28,6 +28,7 @@ class OpenSlides3:
     """One daphne, which serves the client's static files too (core.views.IndexView, by Django's finders)."""
 
     major = 3
+    lives_under_prefix = False
     version_path = "/apps/core/version/"
     admin_groups = ("Admin", "Staff")
     # A static file is served below "/"; the client shows what the configuration names.
@@ -42,8 +43,13 @@ class OpenSlides3:
         }
         return shared.render_settings(self.major, surroundings, own)
 
-    def serve(self, address: TcpAddress) -> tuple[str, ...]:
-        return ("-c", DAPHNE, "-b", address.host, "-p", str(address.port), "openslides.asgi:application")
+    def needs_redis(self, address: Address, workers: int) -> bool:
+        return isinstance(address, UnixAddress) and workers > 1
+
+    def serve(self, address: Address, workers: int = 1) -> tuple[str, ...]:
+        if isinstance(address, TcpAddress):
+            return ("-c", DAPHNE, "-b", address.host, "-p", str(address.port), "openslides.asgi:application")
+        return ("-c", DAPHNE, "-u", str(address.path), "openslides.asgi:application")
 
     def migrate(self) -> tuple[str, ...]:
         return shared.manage("migrate", "--noinput")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +12,19 @@ class TcpAddress:
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"port {self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A unix socket, unix(7)."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+Address = TcpAddress | UnixAddress

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from deployers.errors import DeployError, PortTaken
 from deployers.routers.address import TcpAddress
@@ -24,13 +25,33 @@ class PortMissing(DeployError):
 
 
 class DirectRouter:
-    """See the module."""
+    """See the module. A port that nobody listens on says by itself that nothing is there."""
+
+    serves_media = False
 
     def listen(self, spec: InstanceSpec) -> TcpAddress:
         """Raises PortMissing."""
         if spec.port is None:
             raise PortMissing(spec.id)
         return TcpAddress(LOOPBACK, spec.port)
+
+    def front(self, spec: InstanceSpec) -> TcpAddress:
+        return self.listen(spec)
+
+    def writes(self, spec: InstanceSpec) -> tuple[Path, ...]:
+        return ()
+
+    def open_domain(self, spec: InstanceSpec) -> None:
+        pass
+
+    def publish(self, spec: InstanceSpec, static: Path, major: int) -> None:
+        pass
+
+    def pause(self, spec: InstanceSpec) -> None:
+        pass
+
+    def withdraw(self, spec: InstanceSpec) -> None:
+        pass
 
     def url(self, location: Location) -> str:
         return f"http://{LOOPBACK}:{location.port}/" if location.port is not None else ""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
-from deployers.routers.address import TcpAddress
+from deployers.routers.address import Address
 from deployers.spec import InstanceSpec, Location
 
 
 class Router(Protocol):
-    """Gives every instance an address."""
+    """Gives every instance an address. ``serves_media``: a web server in front sends uploaded files by itself."""
 
-    def listen(self, spec: InstanceSpec) -> TcpAddress:
+    @property
+    def serves_media(self) -> bool: ...
+
+    def listen(self, spec: InstanceSpec) -> Address:
         """Where the instance's server process listens."""
+        ...
+
+    def front(self, spec: InstanceSpec) -> Address:
+        """Where the instance is asked whether it is ready: at what wakes it, where it may sleep."""
+        ...
+
+    def writes(self, spec: InstanceSpec) -> tuple[Path, ...]:
+        """The directories in which the server process makes what it listens on."""
         ...
 
     def url(self, location: Location) -> str:
@@ -24,7 +36,23 @@ class Router(Protocol):
         ...
 
     def check_free(self, spec: InstanceSpec) -> None:
-        """Raises PortTaken: something listens where the instance shall listen."""
+        """Raises PortTaken, or another DeployError: something is in the way where the instance shall listen."""
+        ...
+
+    def open_domain(self, spec: InstanceSpec) -> None:
+        """Let requests for the instance's domain arrive, if they do not yet. Raises DomainRefused."""
+        ...
+
+    def publish(self, spec: InstanceSpec, static: Path, major: int) -> None:
+        """Let the address lead to the instance, with the static files of its version of OpenSlides ``major``."""
+        ...
+
+    def pause(self, spec: InstanceSpec) -> None:
+        """Say at the address that the instance is inactive."""
+        ...
+
+    def withdraw(self, spec: InstanceSpec) -> None:
+        """The address leads nowhere any more."""
         ...
 
     def port_is_free(self, port: int) -> bool: ...

@@ -12,16 +12,32 @@ from deployers.states import UnitState
 
 @dataclass(frozen=True)
 class Service:
-    """The process of one instance. ``env`` is its whole environment; ``log`` takes all that it prints."""
+    """The process of one instance. ``env`` is its whole environment; ``log`` takes all that it prints.
+
+    What follows is for service managers that let an instance sleep. ``engine``: which units run it. ``version_path``:
+    the URL path that tells that OpenSlides answers. ``idle_seconds``: how long nobody uses an instance before it
+    sleeps; ``always_on``: it does not. ``cleanup``: a command that takes away what a killed one leaves, or nothing.
+    """
 
     instance_id: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     log: Path
+    engine: str = ""
+    version_path: str = "/"
+    idle_seconds: float = 0.0
+    always_on: bool = False
+    cleanup: tuple[str, ...] = ()
 
 
 class ServiceManager(Protocol):
-    """Every method may be called again after it was interrupted, and raises ServiceManagerUnreachable."""
+    """Every method may be called again after it was interrupted, and raises ServiceManagerUnreachable.
+
+    ``sleeps``: a started instance need not run; its first request wakes it.
+    """
+
+    @property
+    def sleeps(self) -> bool: ...
 
     def register(self, service: Service) -> None:
         """Make the service known as it is described here. One that runs otherwise is stopped. Starts nothing."""
@@ -41,6 +57,10 @@ class ServiceManager(Protocol):
 
     def has_given_up(self, instance_id: str) -> bool:
         """Whether a service that was started does not run and will not be tried again."""
+        ...
+
+    def log_tail(self, instance_id: str) -> str:
+        """The last lines that the service printed."""
         ...
 
     def state(self, instance_id: str) -> UnitState: ...

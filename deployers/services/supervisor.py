@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from xmlrpc.client import Fault
 
 from deployers.errors import ServiceManagerUnreachable, ServiceRefused
-from deployers.files import write_private
-from deployers.layout import Layout
+from deployers.files import tail, write_private
+from deployers.layout import EmbeddedLayout
 from deployers.services import supervisor_rpc as rpc
 from deployers.services.service import Service
 from deployers.services.supervisor_conf import (
@@ -44,7 +44,9 @@ STATES: Mapping[str, UnitState] = {
 class Supervisor:
     """See the module. Holds no connection, so it may be used by several threads."""
 
-    def __init__(self, layout: Layout) -> None:
+    sleeps = False
+
+    def __init__(self, layout: EmbeddedLayout) -> None:
         self.layout = layout
 
     def register(self, service: Service) -> None:
@@ -87,6 +89,9 @@ class Supervisor:
         with self._rpc() as supervisord:
             # STOPPED or not known: stopped by somebody, or supervisord was started anew meanwhile.
             return _state_name(supervisord, PREFIX + instance_id) in ("FATAL", "STOPPED", None)
+
+    def log_tail(self, instance_id: str) -> str:
+        return tail(self.layout.instance(instance_id).log)
 
     def state(self, instance_id: str) -> UnitState:
         with self._rpc() as supervisord:

@@ -12,7 +12,7 @@ from pathlib import Path
 from deployers.commands import dying_with_parent
 from deployers.errors import DeployError
 from deployers.files import make_private_directory, write_private
-from deployers.layout import Layout
+from deployers.layout import EmbeddedLayout
 from deployers.rendering import render
 from deployers.services.service import Service
 
@@ -103,11 +103,11 @@ def render_service(service: Service) -> str:
 
 
 def render_supervisord_conf(data_dir: Path, programs: Sequence[Program]) -> str:
-    """The text of supervisord.conf, which must lie at ``Layout(data_dir).supervisor_conf``.
+    """The text of supervisord.conf, which must lie at ``EmbeddedLayout(data_dir).supervisor_conf``.
 
     Raises UnusablePath, Unquotable.
     """
-    layout = Layout(data_dir)
+    layout = EmbeddedLayout(data_dir)
     return render(
         "supervisord.conf.j2",
         log=plain(str(layout.log)),
@@ -135,7 +135,7 @@ def write_supervisord_conf(data_dir: Path, programs: Sequence[Program]) -> Path:
 
     Start supervisord itself with umask 077: its own setting counts only when it goes to the background.
     """
-    layout = Layout(data_dir)
+    layout = EmbeddedLayout(data_dir)
     text = render_supervisord_conf(data_dir, programs)
     for directory in (layout.data_dir, layout.log, layout.supervisor, layout.supervisor_instances):
         make_private_directory(directory)
@@ -144,7 +144,7 @@ def write_supervisord_conf(data_dir: Path, programs: Sequence[Program]) -> Path:
     return layout.supervisor_conf
 
 
-def forget_lost_services(layout: Layout) -> None:
+def forget_lost_services(layout: EmbeddedLayout) -> None:
     """Remove the configuration of every instance whose log cannot be written, because its directory is gone."""
     for conf in layout.supervisor_instances.glob("*.conf"):
         if not re.fullmatch(r"[0-9a-f]{32}", conf.stem) or not layout.instance(conf.stem).log.parent.is_dir():

@@ -21,7 +21,8 @@ from instances.api.serializers.instance import SERVER_SET, TYPED
 from instances.choices import Desired, State
 from instances.models import Instance, Version
 
-STORED = ("projector_logo", "event_organizer")
+RUNNING = ("always_on", "idle_minutes", "workers")
+STORED = ("projector_logo", "event_organizer", *RUNNING)
 ECHOED = (*(name for name in TYPED if name not in STORED), "parent_domain", *(n for n in SERVER_SET if n != "state"))
 HALTED = (State.STOPPED, State.ERROR, State.UPDATE_FAILED)
 """An instance in such a state can be started although it is wanted active already."""
@@ -58,12 +59,16 @@ class ChangeSerializer(serializers.Serializer[Instance]):
     state = TextField(required=False, allow_null=True)
     event_organizer = TextField(required=False, allow_null=True, allow_blank=True)
     projector_logo = BlobIdField(required=False, allow_null=True)
+    always_on = serializers.BooleanField(required=False, allow_null=True)
+    idle_minutes = serializers.IntegerField(required=False, allow_null=True)
+    workers = serializers.IntegerField(required=False, allow_null=True)
     osversion = RelatedField(resource="osversions", queryset=Version.objects.all(), required=False)
 
     def get_fields(self) -> dict[str, Any]:
         echoed = {name: EchoField(required=False, allow_null=True) for name in ECHOED}
         fields = super().get_fields()
-        fields["event_organizer"].validators.extend(Instance._meta.get_field("event_organizer").validators)
+        for name in ("event_organizer", "idle_minutes", "workers"):
+            fields[name].validators.extend(Instance._meta.get_field(name).validators)
         return {**fields, **echoed}
 
 
@@ -86,6 +91,9 @@ def read_changes(instance: Instance, document: ResourceObject, shown: dict[str, 
     organizer = sent.get("event_organizer")
     if organizer is not None and organizer != instance.event_organizer:
         changes.values["event_organizer"] = organizer
+    for name in RUNNING:
+        if sent.get(name) is not None and sent[name] != getattr(instance, name):
+            changes.values[name] = sent[name]
     changes.ignored = sorted(name for name in ECHOED if sent.get(name) is not None and sent[name] != shown[name])
     return changes
 
@@ -104,6 +112,8 @@ def apply(instance: Instance, changes: Changes, request: operations.Request) -> 
         operations.start(instance, request)
     elif changes.state == Desired.ACTIVE:
         operations.create(instance, request)
+    elif changes.values.keys() & set(RUNNING):
+        operations.run_as_set(instance, request)
 
 
 def _state(instance: Instance, sent: str | None) -> Desired | None:

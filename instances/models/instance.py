@@ -6,8 +6,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxLengthValidator
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -145,6 +146,23 @@ class Instance(models.Model):
         verbose_name=_("projector logo"),
     )
 
+    always_on = models.BooleanField(
+        _("always on"),
+        default=False,
+        help_text=_("It does not sleep: for the days of the assembly. Counts from the next start on."),
+    )
+    idle_minutes = models.PositiveIntegerField(
+        _("idle time"),
+        default=15,
+        validators=[MinValueValidator(1), MaxValueValidator(10_080)],
+        help_text=_("Minutes without a request after which it sleeps, where the host lets instances sleep."),
+    )
+    workers = models.PositiveSmallIntegerField(
+        _("server processes"),
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(16)],
+        help_text=_("More than one for assemblies of some hundred people, where the host has Redis."),
+    )
     port = models.PositiveIntegerField(_("port"), null=True, blank=True, editable=False)
     desired_state = models.CharField(
         _("desired state"), max_length=20, choices=Desired.choices, default=Desired.ACTIVE, editable=False
@@ -152,6 +170,7 @@ class Instance(models.Model):
     observed_state = models.CharField(
         _("observed state"), max_length=20, choices=State.choices, default=State.NEW, editable=False, db_index=True
     )
+    state_since = models.DateTimeField(_("in this state since"), null=True, blank=True, editable=False)
     failure = models.CharField(
         _("failed operation"), max_length=20, choices=OperationKind.choices, blank=True, editable=False
     )
@@ -197,7 +216,7 @@ class Instance(models.Model):
         self.admin_last_name = self.admin_last_name or "Administrator"
         self.admin_username = self.admin_username or f"{self.admin_first_name} {self.admin_last_name}"[:150]
         self.event_name = self.event_name or "OpenSlides"
-        self.db = self.db or Db.SQLITE
+        self.db = self.db or (Db.POSTGRESQL if settings.DEPLOYMENT == "systemd" else Db.SQLITE)
 
     def clean(self) -> None:
         if self.admin_username and self.admin_username.strip().lower() == "admin":
@@ -225,7 +244,7 @@ class Instance(models.Model):
             deployer = deployer_for(self.host.kind)
         except UnsupportedHost:
             return ""
-        return deployer.url(Location(self.slug, self.domain.domain, self.mode, self.port))
+        return deployer.url(Location(self.slug, self.domain.domain, self.mode, self.port, self.domain_id))
 
     @property
     def unfinished_operation(self) -> Operation | None:
@@ -258,4 +277,10 @@ class Instance(models.Model):
             secret_key=self.secret_key,
             port=self.port,
             logo=Path(self.projector_logo.file.path) if self.projector_logo else None,
+            domain_id=self.domain_id,
+            certificate=self.domain.certificate,
+            certificate_key=self.domain.certificate_key,
+            idle_seconds=self.idle_minutes * 60.0,
+            always_on=self.always_on,
+            workers=self.workers,
         )

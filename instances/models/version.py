@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -8,6 +9,11 @@ from django.utils.translation import gettext_lazy as _
 from deployers.spec import VersionSpec
 from instances.choices import Engine, Preparation
 from instances.validators import validate_image, validate_single_line
+
+
+def default_engine() -> str:
+    """What this installation's hosts run."""
+    return Engine.PODMAN if settings.DEPLOYMENT == "systemd" else Engine.VIRTUALENV
 
 
 class Version(models.Model):
@@ -29,7 +35,7 @@ class Version(models.Model):
         validators=[validate_image],
         help_text=_("Where it comes from. From PyPI: pypi:openslides==3.3"),
     )
-    engine = models.CharField(_("engine"), max_length=20, choices=Engine.choices, default=Engine.VIRTUALENV)
+    engine = models.CharField(_("engine"), max_length=20, choices=Engine.choices, default=default_engine)
     default = models.BooleanField(_("default"), default=False, help_text=_("Preselected for new instances."))
     enabled = models.BooleanField(
         _("enabled"), default=True, help_text=_("Offered for new instances and as the target of updates.")

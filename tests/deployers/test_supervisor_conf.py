@@ -13,7 +13,7 @@ from supervisor.options import ServerOptions
 
 from deployers.embedded import EmbeddedSettings, embedded_deployer
 from deployers.errors import UnusablePath
-from deployers.layout import SOCKET_PATH_BYTES, Layout
+from deployers.layout import SOCKET_PATH_BYTES, EmbeddedLayout
 from deployers.services.service import Service
 from deployers.services.supervisor_conf import (
     Program,
@@ -123,12 +123,12 @@ def test_supervisord_runs_in_a_directory_with_an_awkward_name() -> None:
 
 def test_a_socket_with_too_long_a_path_is_refused_with_what_to_do() -> None:
     fits = Path("/" + "d" * (SOCKET_PATH_BYTES - len("//supervisor/supervisor.sock")))
-    assert Layout(fits).supervisor_socket
+    assert EmbeddedLayout(fits).supervisor_socket
     with pytest.raises(UnusablePath, match="Choose another DATA_DIR"):
-        Layout(Path(f"{fits}d"))
+        EmbeddedLayout(Path(f"{fits}d"))
 
 
 @pytest.mark.parametrize("name", ["a[b]", "a*", "what?", "a ;b", "a #b", "two\nlines", "a:b"])
 def test_a_data_directory_that_cannot_be_written_down_is_refused(name: str) -> None:
     with pytest.raises(UnusablePath):
-        Layout(Path("/srv") / name)
+        EmbeddedLayout(Path("/srv") / name)

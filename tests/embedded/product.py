@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from deployers.layout import Layout
+from deployers.layout import EmbeddedLayout
 from deployers.services.supervisor_rpc import Rpc
 from tests.observing import free_port, processes_of, wait_for
 
@@ -186,6 +186,6 @@ class Product:
 
     def pid_of(self, program: str) -> int:
         """The process id that supervisord says of one of its programs."""
-        with Rpc(Layout(self.data_dir).supervisor_socket, 10) as rpc:
+        with Rpc(EmbeddedLayout(self.data_dir).supervisor_socket, 10) as rpc:
             processes: Any = rpc.call("getAllProcessInfo")
         return next(int(process["pid"]) for process in processes if program in process["name"])

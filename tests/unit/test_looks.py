@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from deployers.layout import Layout
+from deployers.layout import EmbeddedLayout
 from deployers.services.service import Service
 from deployers.services.supervisor import Supervisor, write_supervisord_conf
 from instances import claims, looks
@@ -28,7 +28,7 @@ def supervisor() -> Iterator[Supervisor]:
     """A real supervisord without programs of its own, in the tests' data directory."""
     conf = write_supervisord_conf(settings.DATA_DIR, [])
     process = subprocess.Popen([sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)])
-    supervisor = Supervisor(Layout(settings.DATA_DIR))
+    supervisor = Supervisor(EmbeddedLayout(settings.DATA_DIR))
     try:
         supervisor.wait_until_answering(20)
         yield supervisor
@@ -45,7 +45,7 @@ def run_service(supervisor: Supervisor) -> Iterator[Callable[[Instance], None]]:
     def run(instance: Instance) -> None:
         known.append(instance.pk)
         log = Path(settings.DATA_DIR) / "log" / f"{instance.pk}.log"
-        Layout(settings.DATA_DIR).instance(instance.pk).log.parent.mkdir(parents=True)
+        EmbeddedLayout(settings.DATA_DIR).instance(instance.pk).log.parent.mkdir(parents=True)
         supervisor.register(Service(instance.pk, ("/usr/bin/sleep", "1000"), {}, log))
         supervisor.start(instance.pk)
 

@@ -37,6 +37,7 @@ from instances.models.instance import InstanceQuerySet
 from instances.models.operation import OperationQuerySet
 
 EVENT = ("event_description", "event_date", "event_location", "event_organizer")
+RUNNING = ("always_on", "idle_minutes", "workers")
 ADMIN = ("admin_first_name", "admin_last_name", "admin_username")
 CREATED_WITH = ("slug", "domain", "mode", "version", "db", "host", "projector_logo", "event_name", *EVENT[:3], *ADMIN)
 """What OpenSlides is created with, and what changes in OpenSlides from then on."""
@@ -171,6 +172,7 @@ class InstanceAdmin(LiveBadges, InstanceActions, InstanceViews, DeletesHistory):
             (_("Local administrator"), {"fields": (*ADMIN, "admin_initial_password")}),
             (_("Superadmin"), {"fields": ("superadmin_password",)}),
             (_("Projector logo"), {"fields": logo}),
+            (_("Sleep and size"), {"fields": RUNNING, "classes": ("collapse",)}),
         )
 
     def _record_fieldsets(self, instance: Instance) -> Any:
@@ -178,6 +180,7 @@ class InstanceAdmin(LiveBadges, InstanceActions, InstanceViews, DeletesHistory):
         place = gettext("The version is changed with the button “Update” above.") if instance.is_installed else ""
         return (
             (_("Record"), {"fields": ("event_organizer",)}),
+            (_("Sleep and size"), {"fields": RUNNING}),
             (_("Event"), {"fields": ("event_name", *EVENT[:3], "projector_logo"), "description": hint}),
             (_("Local administrator"), {"fields": ADMIN, "description": hint}),
             (
@@ -249,6 +252,8 @@ class InstanceAdmin(LiveBadges, InstanceActions, InstanceViews, DeletesHistory):
             else:
                 fields = {*form.saved_fields, *(["projector_logo"] if blob else [])}
                 obj.save(update_fields=fields)
+                if set(form.changed_data) & set(RUNNING):
+                    operations.run_as_set(obj, request_of(request))
         except (OperationRefused, ValidationError):
             if blob is not None:
                 # The row goes with the transaction, the file does not.

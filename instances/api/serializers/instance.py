@@ -84,11 +84,15 @@ class InstanceSerializer(ResourceSerializer):
             *TYPED,
             "parent_domain",
             "projector_logo",
+            "always_on",
+            "idle_minutes",
+            "workers",
             *SERVER_SET,
             "desired_state",
             "observed_state",
             "failure",
             "progress",
+            "state_since",
             "created_at",
             "installed_at",
             "osversion",
@@ -96,7 +100,7 @@ class InstanceSerializer(ResourceSerializer):
             "host",
             "operation",
         ]
-        read_only_fields = ["desired_state", "observed_state", "failure", "created_at", "installed_at"]
+        read_only_fields = ["desired_state", "observed_state", "failure", "state_since", "created_at", "installed_at"]
         # The model's own checks say which attribute is to blame; see validate().
         validators: list[Any] = []
 

@@ -1,0 +1,1 @@
+"""Where several server processes of an instance share what they remember."""

@@ -1,0 +1,220 @@
+"""Engine ``podman``: rootless containers of the service user, run by systemd units.
+
+A container sees a read-only root file system, the directories that its process is given, and no network: it reaches
+PostgreSQL, Redis and the mail relay, and is reached itself, by unix sockets. Processes have no capability and cannot
+get one; on the host they are a subordinate user that owns nothing else (subuid(5)).
+
+An image is named by reference, and pinned by the id it had when the version was prepared (podman-images(1): the id is
+the hash of the image's configuration, which names the hash of every layer).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from deployers.commands import run
+from deployers.engines.engine import Command, Process
+from deployers.errors import CommandFailed, ImageRefused, PreparationBroken, UnknownImage
+from deployers.files import write_private
+from deployers.layout import Layout
+from deployers.plan import Action, Log
+from deployers.spec import VersionSpec
+
+REFERENCE = re.compile(
+    r"(?:oci|docker)-archive:/[A-Za-z0-9._/-]+"
+    r"|(?:docker://)?[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+"
+    r"(?::[A-Za-z0-9][A-Za-z0-9._-]*)?(?:@sha256:[0-9a-f]{64})?"
+)
+"""What podman-pull(1) takes: an archive by its absolute path, or a reference with its registry (``localhost`` is the
+host's own storage). Never what could be taken for an option, or leads upwards."""
+RELEASE = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+USER = 1000
+"""The user of OpenSlides in the image, by number: images of others need no such name."""
+LOOK_SECONDS = 60.0
+KNOWN = ("docker.io/NAME/IMAGE:TAG", "localhost/IMAGE:TAG", "oci-archive:/srv/openslides/images/FILE.tar")
+
+
+@dataclass(frozen=True, slots=True)
+class PodmanSettings:
+    """What can be chosen. ``home`` and ``runtime``: directories of the service user, HOME and XDG_RUNTIME_DIR.
+
+    ``cgroups``: podman-run(1), ``--cgroups``. A container stays in the cgroup of the unit that starts it, where the
+    unit's limits hold. ``options``: more options of ``podman run``, for all containers. ``pull_timeout``: seconds.
+    """
+
+    home: Path
+    runtime: Path
+    cgroups: str = "disabled"
+    options: tuple[str, ...] = field(default=())
+    pull_timeout: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What image.json says: the image that a preparation was made with."""
+
+    reference: str
+    image_id: str
+    release: str
+
+
+class Podman:
+    """See the module."""
+
+    def __init__(self, layout: Layout, settings: PodmanSettings) -> None:
+        self.layout = layout
+        self.settings = settings
+
+    def release(self, version: VersionSpec) -> str:
+        """What the image says, once it is there; until then what the version's name begins with."""
+        if not REFERENCE.fullmatch(version.image) or ".." in version.image:
+            raise UnknownImage(version.image, KNOWN)
+        try:
+            return self._pinned(version).release
+        except PreparationBroken:
+            match = RELEASE.match(version.name)
+            if match is None:
+                raise UnknownImage(version.image, KNOWN) from None
+            return match[0]
+
+    def install(self, version: VersionSpec) -> Sequence[tuple[str, Action]]:
+        return (
+            ("fetch the image", lambda log: self._fetch(version, log)),
+            ("look into the image", lambda log: self.check(version)),
+        )
+
+    def discard(self, version: VersionSpec) -> None:
+        """Remove the image, unless another version or a container uses it (podman-rmi(1): exit code 2, or 1)."""
+        try:
+            pinned = self._pinned(version)
+        except PreparationBroken:
+            return
+        others = self.layout.version(version).directory.parent.glob("*/image.json")
+        mine = self._file(version)
+        if any(json.loads(path.read_text())["image_id"] == pinned.image_id for path in others if path != mine):
+            return
+        try:
+            self._podman(["image", "rm", pinned.image_id], lambda text: None, LOOK_SECONDS)
+        except CommandFailed as error:
+            if error.code not in (1, 2):
+                raise
+
+    def missing(self, version: VersionSpec) -> str | None:
+        try:
+            self._pinned(version)
+        except PreparationBroken:
+            return "its image"
+        return None
+
+    def check(self, version: VersionSpec) -> None:
+        pinned = self._pinned(version)
+        found = self._installed_release(pinned.image_id, version)
+        if found != pinned.release:
+            raise PreparationBroken(version.name, f"its image holds OpenSlides {found}, not {pinned.release}")
+
+    def command(self, version: VersionSpec, process: Process) -> Command:
+        return self._command(["--rm"], version, process)
+
+    def service(self, version: VersionSpec, process: Process, instance_id: str) -> Command:
+        """``-d`` with ``--sdnotify=conmon``: conmon becomes the unit's main process, and podman itself ends."""
+        name = container_name(instance_id)
+        options = ["-d", "--rm", "--replace", "--name", name, "--init", "--sdnotify=conmon", "--log-driver=passthrough"]
+        return self._command(options, version, process)
+
+    def cleanup(self, instance_id: str) -> tuple[str, ...]:
+        """podman-rm(1): ``--ignore``, so one that is gone is fine."""
+        name = container_name(instance_id)
+        return ("podman", "--cgroup-manager=cgroupfs", "rm", "--force", "--ignore", "--time=0", name)
+
+    def _command(self, options: Sequence[str], version: VersionSpec, process: Process) -> Command:
+        mounts = [f"--volume={path}:{path}:ro" for path in process.reads if path not in process.writes]
+        mounts += [f"--volume={path}:{path}:rw" for path in process.writes]
+        variables = [f"--env={name}={value}" for name, value in process.environment.items() if name != "PATH"]
+        argv = [
+            *self._run(),
+            *options,
+            *mounts,
+            *variables,
+            self._pinned(version).image_id,
+            "python3",
+            *process.arguments,
+        ]
+        return Command(tuple(argv), self._environment())
+
+    def _run(self) -> list[str]:
+        return [
+            "podman",
+            "--cgroup-manager=cgroupfs",
+            "run",
+            "--pull=never",
+            f"--cgroups={self.settings.cgroups}",
+            "--network=none",
+            "--read-only",
+            "--cap-drop=all",
+            "--security-opt=no-new-privileges",
+            f"--user={USER}:{USER}",
+            "--workdir=/",
+            *self.settings.options,
+        ]
+
+    def _fetch(self, version: VersionSpec, log: Log) -> None:
+        """Raises ImageRefused."""
+        reference = version.image
+        local = reference.startswith("localhost/")
+        try:
+            if local:
+                printed = self._podman(["image", "inspect", "--format", "{{.Id}}", reference], log, LOOK_SECONDS)
+            else:
+                printed = self._podman(["pull", "--quiet", reference], log, self.settings.pull_timeout)
+        except CommandFailed as error:
+            raise ImageRefused(reference, error.tail) from error
+        image_id = printed.split()[-1].removeprefix("sha256:") if printed.split() else ""
+        if not IMAGE_ID.fullmatch(image_id):
+            raise ImageRefused(reference, f"podman answered {printed.strip()!r} instead of the image's id")
+        release = self._installed_release(image_id, version)
+        self.layout.version(version).directory.mkdir(parents=True, exist_ok=True)
+        write_private(self._file(version), json.dumps(asdict(Pinned(reference, image_id, release)), indent=2) + "\n")
+
+    def _installed_release(self, image_id: str, version: VersionSpec) -> str:
+        """Raises PreparationBroken."""
+        code = "import django, rest_framework, channels, openslides; print(openslides.__version__)"
+        try:
+            printed = self._podman([*self._run()[2:], "--rm", image_id, "python3", "-c", code], lambda text: None, 60)
+        except CommandFailed as error:
+            raise PreparationBroken(version.name, f"its image has no OpenSlides that can be run: {error}") from error
+        return printed.split()[-1] if printed.split() else ""
+
+    def _podman(self, arguments: Sequence[str], log: Log, timeout: float) -> str:
+        return run(
+            ["podman", "--cgroup-manager=cgroupfs", *arguments],
+            log=log,
+            timeout=timeout,
+            env=self._environment(),
+            cwd=Path("/"),
+        )
+
+    def _environment(self) -> Mapping[str, str]:
+        """No user bus below XDG_RUNTIME_DIR: with one, podman would move its containers out of their units."""
+        return {"HOME": str(self.settings.home), "XDG_RUNTIME_DIR": str(self.settings.runtime)}
+
+    def _file(self, version: VersionSpec) -> Path:
+        return self.layout.version(version).directory / "image.json"
+
+    def _pinned(self, version: VersionSpec) -> Pinned:
+        """Raises PreparationBroken."""
+        try:
+            pinned = Pinned(**json.loads(self._file(version).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise PreparationBroken(version.name, "its image was not fetched") from None
+        if not IMAGE_ID.fullmatch(pinned.image_id):
+            raise PreparationBroken(version.name, "its image.json is damaged")
+        return pinned
+
+
+def container_name(instance_id: str) -> str:
+    return f"openslides-{instance_id}"

@@ -1,0 +1,48 @@
+"""How the build runs programs: in namespaces of their own, so that no mount and no process outlives it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deployers.commands import run
+
+NETWORK_VARIABLES = re.compile(
+    r"PIP_\w+|(https?|ftp|no|all)_proxy|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE", re.IGNORECASE
+)
+"""What debootstrap, apt and pip may see of the operator's environment: how to reach a mirror and an index."""
+
+TIMEOUT_SECONDS = 900.0
+NOBODY = "65534"
+AS_NOBODY = (
+    "setpriv",
+    f"--reuid={NOBODY}",
+    f"--regid={NOBODY}",
+    "--clear-groups",
+    "--no-new-privs",
+    "--bounding-set=-all",
+    "--inh-caps=-all",
+)
+"""The packages' own set-up code is not run as root."""
+
+NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def on_machine(argv: Sequence[str | Path], scratch: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a program of the machine, with its network. Temporary files and its home lie in ``scratch``."""
+    network = {name: value for name, value in os.environ.items() if NETWORK_VARIABLES.fullmatch(name)}
+    places = {"HOME": str(scratch), "TMPDIR": str(scratch)}
+    return _run([*NAMESPACES, "--", *argv], network | places | dict(env or {}))
+
+
+def in_root(argv: Sequence[str | Path], root: Path, *, env: Mapping[str, str] | None = None, nobody: bool = False) -> str:
+    """Run a program of the root file system ``root`` in it, without a network."""
+    user = AS_NOBODY if nobody else ()
+    places = {"HOME": "/", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    return _run([*NAMESPACES, "--net", "--ipc", "--", "chroot", root, *user, *argv], places | dict(env or {}))
+
+
+def _run(argv: Sequence[str | Path], env: Mapping[str, str]) -> str:
+    return run(argv, log=lambda text: None, timeout=TIMEOUT_SECONDS, env=env, cwd=Path("/"))

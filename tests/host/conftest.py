@@ -1,0 +1,93 @@
+"""A production host, set up by ``make host`` as an operator does it, shared by all tests of this folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from tests.host.machine import Machine, Visitor
+from tests.host.operator import Operator
+from tests.tools import require
+
+CACHE = PROJECT / "var" / "test-cache"
+DOMAIN = "openslides.example.test"
+PASSWORD = "a-password-of-the-operator"
+NEEDED = {
+    "podman": "podman", "nginx": "nginx-light", "redis-server": "redis-server", "initdb": "postgresql",
+    "debootstrap": "debootstrap", "buildah": "buildah", "setfacl": "acl", "rsync": "rsync", "ip": "iproute2",
+    "systemd-socket-activate": "systemd", "setpriv": "util-linux",
+}  # fmt: skip
+
+
+def _wheels() -> Path:
+    """What production needs from PyPI, in a directory: the machine has no network."""
+    lock = PROJECT / "requirements" / "production.txt"
+    directory = CACHE / "wheels" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    if not (directory / "complete").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--require-hashes"]
+            + ["--only-binary=:all:", "-r", str(lock), "-d", str(directory)],
+            check=True,
+        )
+        (directory / "complete").touch()
+    return directory
+
+
+def _images() -> Path:
+    """The images of OpenSlides, as ``make image`` makes them; kept while their inputs stay the same."""
+    directory = CACHE / "images"
+    subprocess.run(["make", "-s", "image", f"IMAGE_DIR={directory}"], cwd=PROJECT, check=True)
+    return directory
+
+
+def run_make_host(machine: Machine, wheels: Path) -> str:
+    return machine.do(
+        "make", "-C", PROJECT, "host",
+        env={
+            "DOMAIN": DOMAIN, "ADMIN_PASSWORD": PASSWORD, "HOST_NAME": "one",
+            "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
+        },
+        timeout=600,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def wheels() -> Path:
+    return _wheels()
+
+
+@pytest.fixture(scope="session")
+def machine(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Booted and set up, its images there."""
+    if os.geteuid() != 0:
+        pytest.skip("booting a machine needs root")
+    for program, package in NEEDED.items():
+        require(program, package)
+    subprocess.run(["make", "-s", str(PROJECT / ".venv" / ".host")], cwd=PROJECT, check=True)
+    images = _images()
+    name = f"mi-{os.getpid()}"
+    made = Machine(name, Path("/var/tmp/booted-hosts") / name, [f"{PROJECT}:{PROJECT}"])
+    try:
+        made.up()
+        made.do("mkdir", "-p", "/srv/openslides/images")
+        for archive in images.glob("openslides-*.tar"):
+            shutil.copy(archive, made.directory / "srv" / "images" / archive.name)
+        run_make_host(made, wheels)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="session")
+def operator(machine: Machine) -> Operator:
+    """Somebody with an account, at the control plane of the machine."""
+    return Operator(Visitor(machine, DOMAIN), "admin", PASSWORD)
