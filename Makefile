@@ -8,7 +8,7 @@ DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
 REAL_TESTS := tests/deployers tests/embedded tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock docs translations clean
+.PHONY: help run test lint format bench lock docs translations clean image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ format: $(VENV)/.dev ## bring the code into its format
 
 bench: $(VENV)/.dev ## how long a creation takes, as a multiple of what OpenSlides needs by itself
 	$(BIN)/python -m bench.create
+
+image: ## build the container images in /srv/openslides/images (needs root; RELEASES, IMAGE_DIR, DEBIAN_MIRROR, FORCE=1)
+	@$(PYTHON) -B -m images $(or $(RELEASES),3.3 2.3)
 
 lock: $(VENV)/.dev ## lock the requirements: requirements/*.in to *.txt with hashes
 	for set in base production dev; do \

@@ -12,7 +12,7 @@ from deployers.openslides.profile import Login
 from deployers.parts import Parts
 from deployers.plan import Log, Plan, Step
 from deployers.preparation import Management, Preparer
-from deployers.spec import InstanceSpec, Location, VersionSpec
+from deployers.spec import DomainSpec, InstanceSpec, Location, VersionSpec
 from deployers.states import UnitState
 from deployers.updating import Updater
 
@@ -50,7 +50,7 @@ class ComposedDeployer:
 
         return (
             Step(f"check that {version.name} is prepared", lambda log: preparer.check(version)),
-            Step("check that the domain is served", lambda log: parts.router.open_domain(spec)),
+            Step("check that the domain is served", lambda log: self.open_domain(spec.domain_spec)),
             Step(
                 "make directories",
                 lambda log: parts.make_directories(paths),
@@ -85,7 +85,7 @@ class ComposedDeployer:
 
         steps = [
             Step(f"check that {version.name} is prepared", lambda log: preparer.check(version)),
-            Step("check that the domain is served", lambda log: parts.router.open_domain(spec)),
+            Step("check that the domain is served", lambda log: self.open_domain(spec.domain_spec)),
             Step("check that the data is there", lambda log: parts.check_data(spec)),
             Step("write settings", lambda log: self._rewrite_settings(spec)),
             Step("check that the port is free", lambda log: parts.check_port(spec)),
@@ -111,6 +111,12 @@ class ComposedDeployer:
             Step("drop databases, keys and accounts", lambda log: self.parts.forget(spec.id)),
             Step("remove the instance's files", lambda log: remove_tree(directory)),
         )
+
+    def open_domain(self, domain: DomainSpec) -> None:
+        self.parts.router.open_domain(domain)
+
+    def close_domain(self, domain: DomainSpec) -> None:
+        self.parts.router.close_domain(domain)
 
     def states(self) -> dict[str, UnitState]:
         return self.parts.services.states()

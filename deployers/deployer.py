@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from deployers.plan import Plan
-from deployers.spec import InstanceSpec, Location, VersionSpec
+from deployers.spec import DomainSpec, InstanceSpec, Location, VersionSpec
 from deployers.states import UnitState
 
 
@@ -37,6 +37,14 @@ class Deployer(Protocol):
     def remove(self, spec: InstanceSpec) -> Plan: ...
 
     def is_prepared(self, version: VersionSpec) -> bool: ...
+
+    def open_domain(self, domain: DomainSpec) -> None:
+        """Serve the domain as it is described here, if it is not yet. Raises DomainRefused."""
+        ...
+
+    def close_domain(self, domain: DomainSpec) -> None:
+        """Serve it no more. Raises DomainRefused."""
+        ...
 
     def states(self) -> dict[str, UnitState]:
         """The state of every instance that the host knows, by instance id; one call for the whole host.

@@ -27,6 +27,16 @@ class VersionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DomainSpec:
+    """A domain that instances hang under. ``certificate`` and its key: paths on the host, '' for the host's own."""
+
+    id: int
+    name: str
+    certificate: str = ""
+    certificate_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """The four configuration values of an assembly, as the operator typed them."""
 
@@ -89,6 +99,10 @@ class InstanceSpec:
     @property
     def location(self) -> Location:
         return Location(self.slug, self.domain, self.mode, self.port, self.domain_id)
+
+    @property
+    def domain_spec(self) -> DomainSpec:
+        return DomainSpec(self.domain_id, self.domain, self.certificate, self.certificate_key)
 
     @property
     def database_password(self) -> str:

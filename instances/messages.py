@@ -11,11 +11,14 @@ from typing import Any
 from celery import current_app
 from django.db import transaction
 
-from instances.models import Host, Operation, Version
+from deployers.spec import DomainSpec
+from instances.models import Domain, Host, Operation, Version
 
 RUN_OPERATION = "instances.run_operation"
 LOOK_AFTER_HOSTS = "instances.look_after_hosts"
 DISCARD_VERSION = "instances.discard_version"
+OPEN_DOMAIN = "instances.open_domain"
+CLOSE_DOMAIN = "instances.close_domain"
 
 
 def run(operation: Operation) -> None:
@@ -31,6 +34,16 @@ def look_after_hosts() -> None:
 def discard(version: Version, host: Host) -> None:
     """Let the host take away what was prepared for a version whose row may be gone by then."""
     _send(DISCARD_VERSION, (host.kind, version.name, version.image, version.engine), host.queue)
+
+
+def open_domain(domain: Domain, host: Host) -> None:
+    """Let the host serve the domain as it is now."""
+    _send(OPEN_DOMAIN, (host.kind, domain.pk), host.queue)
+
+
+def close_domain(domain: DomainSpec, host: Host) -> None:
+    """Let the host serve a domain no more, whose row is gone by then."""
+    _send(CLOSE_DOMAIN, (host.kind, domain.id, domain.name), host.queue)
 
 
 def _send(task: str, arguments: tuple[Any, ...], queue: str | None) -> None:

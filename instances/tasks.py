@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 from django.conf import settings
 
-from deployers.spec import VersionSpec
+from deployers.errors import DeployError
+from deployers.spec import DomainSpec, VersionSpec
 from instances import looks, messages, runner
 from instances.deployment import deployer_for
-from instances.models import Host
+from instances.models import Domain, Host
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name=messages.RUN_OPERATION)
@@ -37,3 +42,24 @@ def discard_version(host_kind: str, name: str, image: str, engine: str) -> None:
     """Take what was prepared for a version off the host, after its row was deleted."""
     for step in deployer_for(host_kind).discard(VersionSpec(name=name, image=image, engine=engine)):
         step.do(lambda text: None)
+
+
+@shared_task(name=messages.OPEN_DOMAIN)
+def open_domain(host_kind: str, domain_id: int) -> None:
+    """Serve a domain as its row says; what keeps the host from it is written into the row."""
+    domain = Domain.objects.filter(pk=domain_id).first()
+    if domain is None:
+        return
+    try:
+        deployer_for(host_kind).open_domain(domain.spec())
+        problem = ""
+    except DeployError as error:
+        problem = str(error)
+        logger.warning("Domain %s: %s", domain, error)
+    Domain.objects.filter(pk=domain_id).update(problem=problem)
+
+
+@shared_task(name=messages.CLOSE_DOMAIN)
+def close_domain(host_kind: str, domain_id: int, name: str) -> None:
+    """Serve a domain no more, after its row was deleted."""
+    deployer_for(host_kind).close_domain(DomainSpec(domain_id, name))

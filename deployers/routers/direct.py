@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deployers.errors import DeployError, PortTaken
 from deployers.routers.address import TcpAddress
-from deployers.spec import InstanceSpec, Location
+from deployers.spec import DomainSpec, InstanceSpec, Location
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,7 +41,10 @@ class DirectRouter:
     def writes(self, spec: InstanceSpec) -> tuple[Path, ...]:
         return ()
 
-    def open_domain(self, spec: InstanceSpec) -> None:
+    def open_domain(self, domain: DomainSpec) -> None:
+        pass
+
+    def close_domain(self, domain: DomainSpec) -> None:
         pass
 
     def publish(self, spec: InstanceSpec, static: Path, major: int) -> None:

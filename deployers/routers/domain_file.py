@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -88,6 +89,8 @@ def read_untrusted(directory: int, name: str, owners: frozenset[int]) -> bytes:
         # O_NONBLOCK: the opening of a FIFO would wait for a writer (fifo(7)).
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DomainUnusable("it is a symbolic link") from None
         raise DomainUnusable(f"the file cannot be opened: {error.strerror}") from None
     try:
         found = os.fstat(descriptor)

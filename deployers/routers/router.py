@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deployers.routers.address import Address
-from deployers.spec import InstanceSpec, Location
+from deployers.spec import DomainSpec, InstanceSpec, Location
 
 
 class Router(Protocol):
@@ -39,8 +39,12 @@ class Router(Protocol):
         """Raises PortTaken, or another DeployError: something is in the way where the instance shall listen."""
         ...
 
-    def open_domain(self, spec: InstanceSpec) -> None:
-        """Let requests for the instance's domain arrive, if they do not yet. Raises DomainRefused."""
+    def open_domain(self, domain: DomainSpec) -> None:
+        """Let requests for names below the domain arrive, if they do not yet. Raises DomainRefused."""
+        ...
+
+    def close_domain(self, domain: DomainSpec) -> None:
+        """Let them arrive no more. Raises DomainRefused."""
         ...
 
     def publish(self, spec: InstanceSpec, static: Path, major: int) -> None:

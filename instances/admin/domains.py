@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from instances import domains
 from instances.admin.defaults import DefaultForm, OneDefault
 from instances.models import Domain
 
@@ -21,7 +22,7 @@ PRESENT = Q(instances__removed_at=None)
 @admin.register(Domain)
 class DomainAdmin(OneDefault):
     form = DefaultForm
-    list_display = ("domain", "default_mark", "has_certificate", "used_by")
+    list_display = ("domain", "default_mark", "has_certificate", "is_served", "used_by")
     search_fields = ("domain",)
     list_per_page = 50
     fieldsets = (
@@ -37,7 +38,30 @@ class DomainAdmin(OneDefault):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The name stays as soon as instances have it in their address."""
-        return ("domain",) if obj is not None and obj.instances.present().exists() else ()
+        used = obj is not None and obj.instances.present().exists()
+        return ("problem", "domain") if used else ("problem",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With what keeps the hosts from serving it, if something does."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and obj.problem:
+            return ((None, {"fields": ("problem",)}), *fieldsets)
+        return fieldsets
+
+    def save_model(self, request: HttpRequest, obj: Domain, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        domains.open_on_hosts(obj)
+
+    def delete_model(self, request: HttpRequest, obj: Domain) -> None:
+        domains.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Domain]) -> None:
+        for domain in queryset:
+            domains.delete(domain)
+
+    @admin.display(description=_("served"), boolean=True)
+    def is_served(self, domain: Domain) -> bool:
+        return not domain.problem
 
     @admin.display(description=_("certificate"), boolean=True)
     def has_certificate(self, domain: Domain) -> bool:

@@ -4,6 +4,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from deployers.spec import DomainSpec
 from instances.validators import validate_domain
 
 
@@ -29,6 +30,7 @@ class Domain(models.Model):
         blank=True,
         help_text=_("Path of the certificate's private key on the host."),
     )
+    problem = models.TextField(_("problem"), blank=True, editable=False)
     default = models.BooleanField(_("default"), default=False, help_text=_("Preselected for new instances."))
 
     class Meta:
@@ -46,6 +48,10 @@ class Domain(models.Model):
 
     def __str__(self) -> str:
         return self.domain
+
+    def spec(self) -> DomainSpec:
+        """This domain as a deployer takes it."""
+        return DomainSpec(self.pk, self.domain, self.certificate, self.certificate_key)
 
     def clean(self) -> None:
         for field in ("certificate", "certificate_key"):

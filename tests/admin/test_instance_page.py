@@ -153,13 +153,22 @@ def test_an_update_offers_newer_enabled_versions(browser: Client) -> None:
     assert (operation.kind, operation.version) == (OperationKind.UPDATE, new)
 
 
-def test_after_the_creation_only_the_organizer_can_be_typed(browser: Client) -> None:
+def test_after_the_creation_only_the_organizer_and_how_it_runs_can_be_changed(browser: Client) -> None:
     instance = make_installed(event_name="Before")
     response = browser.get(address("change", instance))
-    assert list(response.context["adminform"].form.fields) == ["event_organizer"]
+    assert list(response.context["adminform"].form.fields) == ["event_organizer", "always_on", "idle_minutes", "workers"]
     browser.post(address("change", instance), {"event_organizer": "The board", "event_name": "After", "slug": "other"})
     after = Instance.objects.get()
     assert (after.event_organizer, after.event_name, after.slug) == ("The board", "Before", instance.slug)
+    assert (after.idle_minutes, after.workers) == (15, 1)
+
+
+def test_a_change_of_how_it_runs_counts_at_once(browser: Client) -> None:
+    instance = make_installed()
+    browser.post(address("change", instance), {"always_on": "on", "idle_minutes": "5"})
+    instance.refresh_from_db()
+    assert (instance.always_on, instance.idle_minutes) == (True, 5)
+    assert instance.operations.get().kind == OperationKind.START
 
 
 def test_saving_writes_nothing_over_what_the_worker_has_written(browser: Client) -> None:

@@ -17,6 +17,7 @@ from instances.errors import OperationRefused
 from instances.models import Domain, Host, Instance, Version
 
 PASSWORDS = ("superadmin_password", "admin_initial_password")
+NUMBERS = {"idle_minutes", "workers"}
 
 Refusal = OperationRefused | ValidationError
 
@@ -29,8 +30,17 @@ class RecordForm(ModelForm[Instance]):
 
     refusal: Refusal | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in NUMBERS & self.fields.keys():
+            self.fields[name].required = False
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
+        for name in NUMBERS & self.cleaned_data.keys():
+            if self.cleaned_data[name] is None:
+                # Left empty: as it is, which in a new one is the default.
+                self.cleaned_data[name] = getattr(self.instance, name)
         if isinstance(self.refusal, ValidationError):
             # The constraint names no field; what can collide is the slug.
             self._blame("slug", self.refusal.messages)

@@ -68,7 +68,7 @@ def newer_versions(instance: Instance) -> list[Version]:
         if version.release < instance.version.release:
             continue
         try:
-            check_host_supports(instance.host, db=instance.db, version=version)
+            check_host_supports(instance.host, db=instance.db, mode=instance.mode, version=version)
         except Unsupported:
             continue
         found.append(version)

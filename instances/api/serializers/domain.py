@@ -15,7 +15,8 @@ class DomainSerializer(ResourceSerializer):
     class Meta:
         model = Domain
         resource_name = "osdomains"
-        fields = ["self_link", "domain", "default", "certificate", "certificate_key"]
+        fields = ["self_link", "domain", "default", "certificate", "certificate_key", "problem"]
+        read_only_fields = ["problem"]
 
     def validate_domain(self, name: str) -> str:
         domain = self.instance

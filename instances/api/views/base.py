@@ -68,7 +68,7 @@ class WriteView(ReadView):
         document = new_resource(request.data, self.resource_name)
         serializer = self.get_serializer(data=document.fields)
         serializer.is_valid(raise_exception=True)
-        serializer.save()
+        self.saved(serializer.save())
         return Response(
             serializer.data, status=status.HTTP_201_CREATED, headers={"Location": serializer.data["self_link"]}
         )
@@ -78,13 +78,16 @@ class WriteView(ReadView):
         document = changed_resource(request.data, self.resource_name, pk)
         serializer = self.get_serializer(row, data=document.fields, partial=True)
         serializer.is_valid(raise_exception=True)
-        serializer.save()
+        self.saved(serializer.save())
         return Response(serializer.data)
 
     def destroy(self, request: Request, pk: str, **kwargs: Any) -> Response:
         with transaction.atomic():
             self.delete_row(self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def saved(self, row: Any) -> None:
+        """What follows from a row that was added or changed."""
 
     def delete_row(self, row: Any) -> None:
         row.delete()
