@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,9 @@ class Management:
         self, version: VersionSpec, arguments: Sequence[str], settings: Path, writes: Sequence[Path], log: Log
     ) -> None:
         """With the settings.py in the directory ``settings``; ``writes``: the directories that the command changes."""
-        self.separation.readable(settings, settings / "settings.py")
+        # What an earlier command made in there is its own already, and only the owner of a file can share it.
+        mine = [path for path in (settings, *settings.rglob("*")) if path.lstat().st_uid == os.geteuid()]
+        self.separation.readable(*mine)
         self.separation.writable(*writes)
         environment = python_environment(settings, self.separation, home=settings)
         process = Process(arguments, environment, reads=(*self.separation.sees, settings), writes=tuple(writes))

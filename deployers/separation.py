@@ -45,7 +45,8 @@ class Separation(Protocol):
         ...
 
     def served(self, *directories: Path) -> None:
-        """Let the web server read what is in these directories, and what comes into them later."""
+        """Let the web server read what is in these directories, and what comes into them later; it may pass through
+        the directories that they are in."""
         ...
 
 
@@ -103,6 +104,7 @@ class InstanceUser:
     def served(self, *directories: Path) -> None:
         entry = f"u:{self.web_server}:rX"
         self._setfacl(f"{entry},d:{entry}", directories)
+        self._setfacl(f"u:{self.web_server}:x", [directory.parent for directory in directories])
 
     def _allow(self, paths: Sequence[Path], access: str) -> None:
         files = [path for path in paths if not path.is_dir()]

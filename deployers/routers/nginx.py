@@ -18,7 +18,7 @@ from deployers.routers.domains import Domains
 from deployers.routers.nginx_files import PASSAGE, make_directory, set_link, write_public
 from deployers.routers.nginx_layout import SOCKET_PATH_BYTES, NginxLayout, PublicPaths
 from deployers.routers.nginx_pages import INACTIVE, STARTING, pages
-from deployers.spec import InstanceSpec, Location
+from deployers.spec import DomainSpec, InstanceSpec, Location
 
 __all__ = ["NginxLayout", "NginxRouter"]
 
@@ -127,11 +127,15 @@ class NginxRouter:
         """Ports are of no use here."""
         return True
 
-    def open_domain(self, spec: InstanceSpec) -> None:
-        """Bring the instance's domain to nginx, which costs nothing if it is there. Raises DomainRefused."""
-        domain = DomainFile(spec.domain_id, spec.domain, spec.certificate or None, spec.certificate_key or None)
-        if not self.domains.is_published(domain):
-            self.domains.publish(domain, lambda text: None)
+    def open_domain(self, domain: DomainSpec) -> None:
+        """Bring the domain to nginx, which costs nothing if it is there. Raises DomainRefused."""
+        wanted = DomainFile(domain.id, domain.name, domain.certificate or None, domain.certificate_key or None)
+        if not self.domains.is_published(wanted):
+            self.domains.publish(wanted, lambda text: None)
+
+    def close_domain(self, domain: DomainSpec) -> None:
+        """Raises DomainRefused."""
+        self.domains.withdraw(domain.id, domain.name, lambda text: None)
 
     def publish(self, spec: InstanceSpec, static: Path, major: int) -> None:
         """Make the address lead to the instance as it is with this version. ``static``: the version's static files.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from deployers.routers.domain_blocks import Places, Program
 from deployers.routers.domain_file import DomainFile
@@ -42,6 +43,9 @@ class Answer:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+
+HASHED = "main-es2015.e8681f0f9c9a05a25134.js"
 
 
 def spec(**changed: object) -> InstanceSpec:
@@ -252,3 +256,14 @@ def open_host() -> Iterator[Tree]:
             result = made.bring_up_to_date()
             assert result.domains["1"].ok, result
             yield made
+
+
+class Instance:
+    """An instance that answers, and what nginx sees of it."""
+
+    def __init__(self, host: Tree, wanted: InstanceSpec, backend: Backend) -> None:
+        self.host, self.spec, self.backend = host, wanted, backend
+        self.public = host.layout.public(wanted.id)
+
+    def get(self, path: str = "/", **how: Any) -> Answer:
+        return self.host.get(self.spec, path, **how)

@@ -13,6 +13,7 @@ from deployers.routers import domain_blocks
 from deployers.routers.domain_file import DomainFile
 from deployers.routers.domains import DomainRefused, Domains, wait_until_served
 from deployers.routers.nginx import NginxRouter
+from deployers.spec import DomainSpec
 from tests.routers.nginx_host import Tree, spec
 
 RUN = """
@@ -145,15 +146,17 @@ def test_nobody_else_is_told_which_configuration_is_served(host: Tree) -> None:
     assert generation not in host.get("nobody.example.org", "/generation").text
 
 
-def test_an_instances_domain_is_brought_to_nginx_once(host: Tree, domains: Domains) -> None:
-    wanted = spec(domain="router.example.org", domain_id=18)
-    NginxRouter(host.layout, domains).open_domain(wanted)
-    assert host.get(wanted).status == 404
+def test_a_domain_is_brought_to_nginx_once_and_taken_away_again(host: Tree, domains: Domains) -> None:
+    wanted, router = DomainSpec(18, "router.example.org"), NginxRouter(host.layout, domains)
+    router.open_domain(wanted)
     NginxRouter(host.layout, Domains(host.layout, ("false",))).open_domain(wanted)
+    assert "There is no event" in host.get("nobody.router.example.org").text
+    for _ in range(2):
+        router.close_domain(wanted)
+        assert "There is no event" not in host.get("nobody.router.example.org").text
 
 
-def test_an_instances_domain_that_cannot_be_served_is_named(host: Tree, domains: Domains) -> None:
+def test_a_domain_that_cannot_be_served_is_named(host: Tree, domains: Domains) -> None:
     missing = str(host.certificates / "none.pem")
-    wanted = spec(domain="bad.example.org", domain_id=19, certificate=missing, certificate_key=missing)
     with pytest.raises(DomainRefused, match=r"bad\.example\.org.*does not exist"):
-        NginxRouter(host.layout, domains).open_domain(wanted)
+        NginxRouter(host.layout, domains).open_domain(DomainSpec(19, "bad.example.org", missing, missing))
