@@ -125,7 +125,8 @@ class Parts:
 
     def share_data(self, spec: InstanceSpec) -> None:
         """Let the instance change its database, where that is a file."""
-        self.separation.writable(*self.database(spec).files(spec.id))
+        databases = self.database(spec)
+        self.separation.writable(*databases.files(databases.instance(spec.id)))
 
     def check_data(self, spec: InstanceSpec) -> None:
         """Raises InstanceMissing, DataOfOtherRelease."""

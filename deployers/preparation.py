@@ -173,7 +173,10 @@ class Preparer:
             log(f"Template for {key}\n")
             template = server.template(version)
             server.drop(template)
-            self._write_build_settings(version, profile, template)
+            password = secrets.token_urlsafe()
+            server.make_empty(template, password)
+            self.management.separation.writable(*server.files(template))
+            self._write_build_settings(version, profile, template, password)
             self._manage(version, profile.migrate(), log)
             # OpenSlides 2.1 has no row for a value that was never changed.
             present = {key for (key,) in template.rows(shared.CONFIG_TABLE, ("key",))}
@@ -208,17 +211,18 @@ class Preparer:
                 for number in (SUPERADMIN_ID, LOCAL_ADMIN_ID)
             ]
             template.apply(lock, empty=profile.volatile_tables)
+            server.dismiss(template)
         paths = self.layout.version(version)
         remove_tree(paths.build)
         made = Preparation(version.image, self.engine.release(version), group, iterations)
         write_private(paths.prepared, json.dumps(asdict(made), indent=2) + "\n")
 
-    def _write_build_settings(self, version: VersionSpec, profile: Profile, template: Database) -> None:
+    def _write_build_settings(self, version: VersionSpec, profile: Profile, template: Database, password: str) -> None:
         paths = self.layout.version(version)
         make_private_directory(paths.build)
         surroundings = Surroundings(
             secret_key=secrets.token_urlsafe(48),
-            database=template.django(),
+            database=template.django(password),
             data=paths.build,
             media=paths.build / "media",
             static_root=paths.static,

@@ -101,7 +101,7 @@ class Updater:
             log("Migrated already.\n")
             return
         self.databases.copy_closed(self.kept_database, self.draft)
-        self.parts.separation.writable(*self.databases.files(self.spec.id))
+        self.parts.separation.writable(*self.databases.files(self.draft))
         settings = self._migration_settings()
         make_private_directory(settings)
         write_private(settings / "settings.py", self.parts.settings_text(self.spec, self.target, self.draft))

@@ -96,6 +96,10 @@ class DatabaseServer(Protocol):
         """Drop the copies from before updates, but for one."""
         ...
 
-    def files(self, instance_id: str) -> tuple[Path, ...]:
-        """The files of the instance's databases that exist and that OpenSlides must be able to change."""
+    def make_empty(self, database: Database, password: str) -> None:
+        """Make a database without a table, and the account that owns it."""
+        ...
+
+    def files(self, database: Database) -> tuple[Path, ...]:
+        """The file that OpenSlides must be able to change, if the database is one and exists."""
         ...

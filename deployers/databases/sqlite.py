@@ -144,8 +144,12 @@ class SqliteServer:
     def drop_kept(self, instance_id: str, except_token: str | None) -> None:
         """They lie in the directories of ``previous/``."""
 
-    def files(self, instance_id: str) -> tuple[Path, ...]:
-        return tuple(file.path for file in (self.instance(instance_id), self.draft(instance_id)) if file.exists())
+    def make_empty(self, database: Database, password: str) -> None:
+        """sqlite.org/fileformat.html: a file of no bytes is a database without a table."""
+        _path(database).touch(PRIVATE_FILE)
+
+    def files(self, database: Database) -> tuple[Path, ...]:
+        return (_path(database),) if database.exists() else ()
 
 
 def _path(database: Database) -> Path:
