@@ -192,6 +192,8 @@ class Preparer:
         static = self.layout.version(version).static
         if static.exists():
             shutil.rmtree(static)
+        static.mkdir()
+        self.management.separation.served(static)
         self._manage(version, profile.collect_static(), log)
         log(f"{sum(1 for path in static.rglob('*') if path.is_file())} files\n")
 

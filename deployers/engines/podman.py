@@ -158,6 +158,8 @@ class Podman:
             "--cap-drop=all",
             "--security-opt=no-new-privileges",
             f"--user={USER}:{USER}",
+            # What OpenSlides makes, the control plane must be able to change and remove: the mask of acl(5) comes from this.
+            "--umask=0007",
             "--workdir=/",
             *self.settings.options,
         ]
