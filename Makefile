@@ -8,7 +8,7 @@ DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
 REAL_TESTS := tests/deployers tests/routers tests/embedded tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock docs translations clean image
+.PHONY: help run test lint format bench lock docs translations clean image host
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,12 @@ bench: $(VENV)/.dev ## how long a creation takes, as a multiple of what OpenSlid
 image: ## build the container images in /srv/openslides/images (needs root; RELEASES, IMAGE_DIR, DEBIAN_MIRROR, FORCE=1)
 	@$(PYTHON) -B -m images $(or $(RELEASES),3.3 2.3)
 
+host: $(VENV)/.host ## set this machine up for production, or upgrade it (root; DOMAIN=… ADMIN_PASSWORD=… make host; VARS=FILE, CHECK=1)
+	@LC_ALL=C.UTF-8 ANSIBLE_CONFIG=deployers/setup/ansible.cfg VARS=$(VARS) $(BIN)/python -m ansible playbook \
+		deployers/setup/playbook.yml $(if $(filter-out 0,$(CHECK)),--check --diff)
+
 lock: $(VENV)/.dev ## lock the requirements: requirements/*.in to *.txt with hashes
-	for set in base production dev; do \
+	for set in base production dev host; do \
 		$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 			requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
@@ -63,6 +67,11 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing what the tests need (once) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@ $(VENV)/.base
+
+$(VENV)/.host: requirements/host.txt | $(BIN)/python
+	@echo "Installing Ansible (once) …"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/host.txt
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -82,6 +82,7 @@ def make_base(debian: Debian, root: Path, scratch: Path) -> None:
     python = in_root(["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], root).strip()
     if python != PYTHON:
         raise DebianUnsuitable(debian.release, python, PYTHON)
+    (root / "dev" / "shm").chmod(0o1777)  # debootstrap leaves it to root; compileall's processes need it
     _add_user(root)
     _trim(root)
     compile_all(root, f"/usr/lib/python{PYTHON}", "/usr/lib/python3")
@@ -92,7 +93,7 @@ def compile_all(root: Path, *directories: str, nobody: bool = False) -> None:
 
     "unchecked-hash": a compiled file counts although its source's time has changed (PEP 552).
     """
-    compiler = ["python3", "-m", "compileall", "-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    compiler = ["python3", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
     # Some packages hold templates and tests of other languages' Python: what cannot be compiled is never imported.
     in_root(["sh", "-c", '"$@" || test $? = 1', "sh", *compiler, *directories], root, nobody=nobody)
 
