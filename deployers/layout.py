@@ -124,6 +124,11 @@ class VersionPaths:
     def prepared(self) -> Path:
         return self.directory / "prepared.json"
 
+    @property
+    def arriving(self) -> Path:
+        """There while a newer preparation takes the place of the one before."""
+        return self.directory / "arriving"
+
 
 @dataclass(frozen=True, slots=True)
 class InstancePaths:

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deployers.commands import run
@@ -93,14 +93,56 @@ class Preparer:
 
             return do
 
-        actions: list[tuple[str, Action]] = [
+        look = Step("look for an earlier preparation", lambda log: self._look(version, log), discard)
+        renew = Step(
+            "look for a newer image",
+            lambda log: self._renew(version, profile, log),
+            lambda log: self.discard(replace(version, coming=True)),
+        )
+        return (look, renew, *(Step(name, unless_complete(do)) for name, do in self._actions(version, profile)))
+
+    def _actions(self, version: VersionSpec, profile: Profile) -> list[tuple[str, Action]]:
+        return [
             *self.engine.install(version),
             ("build the template database", lambda log: self._build_templates(version, profile, log)),
             ("collect static files", lambda log: self._collect_static(version, profile, log)),
             ("mark the version as prepared", lambda log: self._finish(version, profile)),
         ]
-        look = Step("look for an earlier preparation", lambda log: self._look(version, log), discard)
-        return (look, *(Step(name, unless_complete(action)) for name, action in actions))
+
+    def _renew(self, version: VersionSpec, profile: Profile, log: Log) -> None:
+        """Prepare a newer image beside the one in use, and put it in its place when it is complete.
+
+        Instances that run are not touched: they have the newer image from their next start on.
+        """
+        self._put_in_place(version)
+        if not self.layout.version(version).prepared.exists():
+            log("Nothing is prepared yet.\n")
+            return
+        if not self.engine.outdated(version, log):
+            log("The image has not changed.\n")
+            return
+        coming = replace(version, coming=True)
+        self.discard(coming)
+        make_private_directory(self.layout.version(coming).directory)
+        for name, action in self._actions(coming, profile):
+            log(f"{name}\n")
+            action(log)
+        write_private(self.layout.version(coming).arriving, "")
+        self._put_in_place(version)
+
+    def _put_in_place(self, version: VersionSpec) -> None:
+        """The rest of a renewal, as much of it as an interruption has left."""
+        coming = replace(version, coming=True)
+        here, new = self.layout.version(version), self.layout.version(coming)
+        if new.arriving.exists():
+            remove_tree(here.directory)
+            new.directory.rename(here.directory)
+        if here.arriving.exists():
+            for server in self.databases.values():
+                template = server.template(coming)
+                if template.exists():
+                    server.replace(template, server.template(version))
+            here.arriving.unlink()
 
     def discard(self, version: VersionSpec) -> None:
         """Take away all that was prepared, completely or half."""
@@ -108,6 +150,7 @@ class Preparer:
         paths.prepared.unlink(missing_ok=True)
         for server in self.databases.values():
             server.drop(server.template(version))
+        self.engine.discard(version)
         remove_tree(paths.directory)
 
     def missing(self, version: VersionSpec) -> str | None:

@@ -13,17 +13,20 @@ from pathlib import Path
 class VersionSpec:
     """One OpenSlides version as a host needs to know it.
 
-    ``image`` is the engine's reference: ``pypi:openslides==3.3`` for the engine ``virtualenv``.
+    ``image`` is the engine's reference: ``pypi:openslides==3.3`` for the engine ``virtualenv``. ``coming``: not the
+    preparation that instances use, but the one that is being made, and takes its place when it is complete.
     """
 
     name: str
     image: str
     engine: str
+    coming: bool = False
 
     @property
     def directory_name(self) -> str:
         """The image as the name of one directory: letters, digits, dot, hyphen; never empty, never ``..``."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", self.image).strip("-.") or "version"
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", self.image).strip("-.") or "version"
+        return f"{name}.coming" if self.coming else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from deployers.plan import Action
+from deployers.plan import Action, Log
 from deployers.spec import VersionSpec
 
 
@@ -42,6 +42,10 @@ class Engine(Protocol):
 
     def install(self, version: VersionSpec) -> Sequence[tuple[str, Action]]:
         """Names and actions of the steps which make the image usable; each may be run again."""
+        ...
+
+    def outdated(self, version: VersionSpec, log: Log) -> bool:
+        """Whether the image's name leads to another image by now, which is fetched. Raises ImageRefused."""
         ...
 
     def discard(self, version: VersionSpec) -> None:

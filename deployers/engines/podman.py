@@ -89,17 +89,36 @@ class Podman:
         )
 
     def discard(self, version: VersionSpec) -> None:
-        """Remove the image, unless another version or a container uses it (podman-rmi(1): exit code 2, or 1)."""
+        """Remove the image, unless another version needs it."""
         try:
-            pinned = self._pinned(version)
+            image_id = self._pinned(version).image_id
         except PreparationBroken:
             return
-        others = self.layout.version(version).directory.parent.glob("*/image.json")
-        mine = self._file(version)
-        if any(json.loads(path.read_text())["image_id"] == pinned.image_id for path in others if path != mine):
-            return
+        self._file(version).unlink()
+        if image_id not in self._needed():
+            self._remove(image_id)
+
+    def _sweep(self) -> None:
+        """Remove what image names led to before, as far as no version and no container needs it."""
+        listed = self._podman(
+            ["images", "--quiet", "--no-trunc", "--filter=dangling=true"], lambda text: None, LOOK_SECONDS
+        )
+        for image_id in {line.removeprefix("sha256:") for line in listed.split()} - self._needed():
+            self._remove(image_id)
+
+    def _needed(self) -> set[str]:
+        """The images of all versions, and those that instances have until their next start."""
+        versions = (self.layout.data_dir / "versions").glob("*/image.json")
+        found = {str(json.loads(path.read_text(encoding="utf-8"))["image_id"]) for path in versions}
+        for path in (self.layout.data_dir / "instances").glob("*/service.json"):
+            argv = json.loads(path.read_text(encoding="utf-8"))["argv"]
+            found |= {word for word in argv if IMAGE_ID.fullmatch(word)}
+        return found
+
+    def _remove(self, image_id: str) -> None:
+        """podman-rmi(1): exit code 1: there is no such image; 2: a container uses it."""
         try:
-            self._podman(["image", "rm", pinned.image_id], lambda text: None, LOOK_SECONDS)
+            self._podman(["image", "rm", image_id], lambda text: None, LOOK_SECONDS)
         except CommandFailed as error:
             if error.code not in (1, 2):
                 raise
@@ -158,15 +177,26 @@ class Podman:
             "--cap-drop=all",
             "--security-opt=no-new-privileges",
             f"--user={USER}:{USER}",
-            # What OpenSlides makes, the control plane must be able to change and remove: the mask of acl(5) comes from this.
+            # The control plane must be able to remove what OpenSlides makes: the mask of acl(5) comes from this.
             "--umask=0007",
             "--workdir=/",
             *self.settings.options,
         ]
 
+    def outdated(self, version: VersionSpec, log: Log) -> bool:
+        return self._pull(version.image, log) != self._pinned(version).image_id
+
     def _fetch(self, version: VersionSpec, log: Log) -> None:
-        """Raises ImageRefused."""
-        reference = version.image
+        """Raises ImageRefused, PreparationBroken."""
+        image_id = self._pull(version.image, log)
+        release = self._installed_release(image_id, version)
+        self.layout.version(version).directory.mkdir(parents=True, exist_ok=True)
+        pinned = Pinned(version.image, image_id, release)
+        write_private(self._file(version), json.dumps(asdict(pinned), indent=2) + "\n")
+        self._sweep()
+
+    def _pull(self, reference: str, log: Log) -> str:
+        """The id of the image that the reference leads to now. Raises ImageRefused."""
         local = reference.startswith("localhost/")
         try:
             if local:
@@ -178,9 +208,7 @@ class Podman:
         image_id = printed.split()[-1].removeprefix("sha256:") if printed.split() else ""
         if not IMAGE_ID.fullmatch(image_id):
             raise ImageRefused(reference, f"podman answered {printed.strip()!r} instead of the image's id")
-        release = self._installed_release(image_id, version)
-        self.layout.version(version).directory.mkdir(parents=True, exist_ok=True)
-        write_private(self._file(version), json.dumps(asdict(Pinned(reference, image_id, release)), indent=2) + "\n")
+        return image_id
 
     def _installed_release(self, image_id: str, version: VersionSpec) -> str:
         """Raises PreparationBroken."""

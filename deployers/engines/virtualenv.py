@@ -90,6 +90,10 @@ class Virtualenv:
     def service(self, version: VersionSpec, process: Process, instance_id: str) -> Command:
         return self.command(version, process)
 
+    def outdated(self, version: VersionSpec, log: Log) -> bool:
+        """Never: what is installed is what the lock file says."""
+        return False
+
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         return ()
 
