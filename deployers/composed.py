@@ -10,7 +10,7 @@ from deployers.files import remove_tree
 from deployers.openslides.passwords import hash_passwords
 from deployers.openslides.profile import Login
 from deployers.parts import Parts
-from deployers.plan import Log, Plan, Step
+from deployers.plan import Action, Log, Plan, Step
 from deployers.preparation import Management, Preparer
 from deployers.spec import DomainSpec, InstanceSpec, Location, VersionSpec
 from deployers.states import UnitState
@@ -48,15 +48,21 @@ class ComposedDeployer:
         def forget_service(log: Log) -> None:
             parts.services.remove(spec.id)
 
-        return (
+        def withdraw(log: Log) -> None:
+            parts.router.withdraw(spec)
+
+        def forget(log: Log) -> None:
+            parts.forget(spec.id)
+
+        return _without_none(
             Step(f"check that {version.name} is prepared", lambda log: preparer.check(version)),
-            Step("check that the domain is served", lambda log: self.open_domain(spec.domain_spec)),
+            self._open(spec),
             Step(
                 "make directories",
                 lambda log: parts.make_directories(paths),
                 lambda log: remove_tree(paths.directory),
             ),
-            Step("make accounts", lambda log: parts.admit(spec, version), lambda log: parts.forget(spec.id)),
+            Step("make accounts", lambda log: parts.admit(spec, version), forget) if parts.has_accounts else None,
             Step("copy the template database", lambda log: self._copy_template(spec, log)),
             Step("write accounts and event", lambda log: self._write_rows(spec, log)),
             Step("write settings", lambda log: parts.write_settings(spec, version)),
@@ -66,11 +72,7 @@ class ComposedDeployer:
                 lambda log: parts.services.register(parts.service(spec, version)),
                 forget_service,
             ),
-            Step(
-                "publish the address",
-                lambda log: parts.publish(spec, version),
-                lambda log: parts.router.withdraw(spec),
-            ),
+            self._publish(spec, withdraw),
             Step("start the service", lambda log: parts.services.start(spec.id), forget_service),
             Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), forget_service),
         )
@@ -83,19 +85,18 @@ class ComposedDeployer:
         def stop(log: Log) -> None:
             self._stop(spec)
 
-        steps = [
+        wait = Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), stop)
+        return _without_none(
             Step(f"check that {version.name} is prepared", lambda log: preparer.check(version)),
-            Step("check that the domain is served", lambda log: self.open_domain(spec.domain_spec)),
+            self._open(spec),
             Step("check that the data is there", lambda log: parts.check_data(spec)),
             Step("write settings", lambda log: self._rewrite_settings(spec)),
             Step("check that the port is free", lambda log: parts.check_port(spec)),
             Step("register the service", lambda log: parts.services.register(parts.service(spec, version))),
-            Step("publish the address", lambda log: parts.publish(spec, version)),
+            self._publish(spec),
             Step("start the service", lambda log: parts.services.start(spec.id), stop),
-        ]
-        if wake or not parts.services.sleeps:
-            steps.append(Step("wait until OpenSlides answers", lambda log: parts.wait(spec, version), stop))
-        return tuple(steps)
+            wait if wake or not parts.services.sleeps else None,
+        )
 
     def stop(self, spec: InstanceSpec) -> Plan:
         return (Step("stop the service", lambda log: self._stop(spec)),)
@@ -104,13 +105,26 @@ class ComposedDeployer:
         return Updater(self.parts, self.preparer(target), spec, target, token, running).plan()
 
     def remove(self, spec: InstanceSpec) -> Plan:
-        directory = self.parts.layout.instance(spec.id).directory
-        return (
-            Step("stop and forget the service", lambda log: self.parts.services.remove(spec.id)),
-            Step("withdraw the address", lambda log: self.parts.router.withdraw(spec)),
-            Step("drop databases, keys and accounts", lambda log: self.parts.forget(spec.id)),
+        parts = self.parts
+        directory = parts.layout.instance(spec.id).directory
+        withdraw = Step("withdraw the address", lambda log: parts.router.withdraw(spec))
+        forget = Step("drop databases, keys and accounts", lambda log: parts.forget(spec.id))
+        return _without_none(
+            Step("stop and forget the service", lambda log: parts.services.remove(spec.id)),
+            withdraw if parts.router.has_front else None,
+            forget if parts.has_accounts else None,
             Step("remove the instance's files", lambda log: remove_tree(directory)),
         )
+
+    def _open(self, spec: InstanceSpec) -> Step | None:
+        if not self.parts.router.has_front:
+            return None
+        return Step("check that the domain is served", lambda log: self.open_domain(spec.domain_spec))
+
+    def _publish(self, spec: InstanceSpec, undo: Action | None = None) -> Step | None:
+        if not self.parts.router.has_front:
+            return None
+        return Step("publish the address", lambda log: self.parts.publish(spec, spec.version), undo)
 
     def open_domain(self, domain: DomainSpec) -> None:
         self.parts.router.open_domain(domain)
@@ -167,3 +181,8 @@ class ComposedDeployer:
         self.parts.make_directories(self.parts.layout.instance(spec.id))
         self.parts.admit(spec, spec.version)
         self.parts.write_settings(spec, spec.version)
+
+
+def _without_none(*steps: Step | None) -> Plan:
+    """A plan of the steps that this kind of host has."""
+    return tuple(step for step in steps if step is not None)

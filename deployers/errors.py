@@ -301,3 +301,31 @@ class HostNotSetUp(DeployError):
 
     def __str__(self) -> str:
         return f"{self.file} cannot be used ({self.reason}). Set the machine up: sudo make host (docs/production.md)."
+
+
+@dataclass(eq=False)
+class DatabaseServerUnusable(DeployError):
+    """PostgreSQL does not answer, or refuses. ``reason``: what it says."""
+
+    database: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"PostgreSQL, database {self.database}: {self.reason.rstrip('.')}. Check that it runs (systemctl status "
+            "postgresql) and has room (df), then try again."
+        )
+
+
+@dataclass(eq=False)
+class CacheUnusable(DeployError):
+    """Redis does not answer, or refuses. ``reason``: what it says."""
+
+    socket: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"Redis at {self.socket}: {self.reason.rstrip('.')}. Check that it runs "
+            "(systemctl status redis-server@openslides), then try again."
+        )

@@ -91,7 +91,7 @@ class Parts:
                 mail_port=self.mail.port,
                 mail_socket=self.mail.socket,
                 redis=self.cache.access(spec.id, spec.cache_password) if self._needs_redis(spec, version) else None,
-                accelerated_media=self.router.serves_media,
+                accelerated_media=self.router.has_front,
             )
         )
 
@@ -106,6 +106,11 @@ class Parts:
         placed = paths.static / logo.file
         if placed.exists():
             self.separation.public(*(path for path in placed.parents if paths.static in path.parents), placed)
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether instances have accounts on a server of this host."""
+        return any(databases.has_accounts for databases in self.databases.values())
 
     def _needs_redis(self, spec: InstanceSpec, version: VersionSpec) -> bool:
         return self.profile(version).needs_redis(self.router.listen(spec), spec.workers)

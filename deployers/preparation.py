@@ -99,7 +99,8 @@ class Preparer:
             lambda log: self._renew(version, profile, log),
             lambda log: self.discard(replace(version, coming=True)),
         )
-        return (look, renew, *(Step(name, unless_complete(do)) for name, do in self._actions(version, profile)))
+        first = (look, renew) if self.engine.names_move else (look,)
+        return (*first, *(Step(name, unless_complete(do)) for name, do in self._actions(version, profile)))
 
     def _actions(self, version: VersionSpec, profile: Profile) -> list[tuple[str, Action]]:
         return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from deployers.databases.sqlite import SqliteServer
 from deployers.deployer import Deployer
 from deployers.engines.engine import Engine
 from deployers.engines.podman import Podman, PodmanSettings
-from deployers.engines.rkt import Rkt
 from deployers.errors import HostNotSetUp, UnknownEngine
 from deployers.layout import SystemdLayout
 from deployers.mail import Mail
@@ -61,20 +59,24 @@ class ProductionSettings:
     time_zone: str = "Europe/Berlin"
 
 
+def _engine(key: str, layout: SystemdLayout, settings: ProductionSettings, facts: HostFacts) -> Engine:
+    """Raises UnknownEngine."""
+    if key == "podman":
+        return Podman(layout, settings.podman)
+    raise UnknownEngine(key, ("podman",))
+
+
 def production_deployer(settings: ProductionSettings) -> Deployer:
     """Touches nothing but host.json. Raises HostNotSetUp, UnknownEngine."""
     layout = SystemdLayout()
     facts = HostFacts.read()
-    known: Mapping[str, Engine] = {"podman": Podman(layout, settings.podman), "rkt": Rkt(layout, facts.instance_uid)}
-    for key in settings.engines:
-        if key not in known:
-            raise UnknownEngine(key, tuple(known))
+    engines = {key: _engine(key, layout, settings, facts) for key in settings.engines}
     sockets = (Path("/run/postgresql"), Path("/run/redis-openslides"), Path("/run/openslides/mail.sock"))
     return ComposedDeployer(
         Parts(
             layout=layout,
             services=Systemd(layout, settings.engines, facts.instance_uid),
-            engines={key: known[key] for key in settings.engines},
+            engines=engines,
             databases={"postgresql": settings.postgresql, "sqlite": SqliteServer(layout)},
             cache=settings.cache,
             router=NginxRouter(NginxLayout()),

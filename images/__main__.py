@@ -24,6 +24,7 @@ from images.application import HOME, Installer
 from images.archive import Buildah, pack
 from images.errors import BuildRunning, NotRoot, ProgramsMissing
 from images.recipe import Recipe
+from images.sandbox import NOBODY
 
 IMAGE_DIR = "/srv/openslides/images"
 SCRATCH = ".build-"
@@ -74,7 +75,7 @@ def make(recipes: Sequence[Recipe], directory: Path, scratch: Path, *, force: bo
     root = scratch / "root"
     context = scratch / "context"
     context.mkdir()
-    _say(f"Debian {machine.release} from {machine.mirror} …")
+    _say(f"Making the base: Debian {machine.release} …")
     debian.make_base(machine, root, scratch)
     seconds = debian.newest_package(root)
     pack(root, ".", context / "base.tar", seconds)
@@ -111,7 +112,8 @@ def scratch_directory(directory: Path) -> Iterator[Path]:
         for left in directory.glob(f"{SCRATCH}*"):
             shutil.rmtree(left)
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=directory))
-        scratch.chmod(0o711)
+        os.chown(scratch, 0, int(NOBODY))
+        scratch.chmod(0o710)
         try:
             yield scratch
         finally:

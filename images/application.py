@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deployers.engines import shim
 from images.debian import compile_all
+from images.errors import WrongRelease
 from images.recipe import BUILD_LOCK, HEALTHCHECK, PYTHON, Recipe
 from images.sandbox import AS_NOBODY, NOBODY, in_root, on_machine
 
@@ -24,7 +25,7 @@ class Installer:
         self.home = scratch / "pip"
 
     def install(self, recipe: Recipe, root: Path) -> None:
-        """Make /opt/openslides in ``root``, and nothing else.
+        """Make /opt/openslides in ``root``, and nothing else. Raises WrongRelease.
 
         Fetching needs the network, the machine's proxies and its certificates, so the machine's own pip does it;
         packages that come as sources are built in ``root``, where there is no compiler and no network: each image
@@ -50,9 +51,11 @@ class Installer:
         shim.install(venv / "lib" / f"python{PYTHON}" / "site-packages")
         shutil.copyfile(HEALTHCHECK, venv / "bin" / "healthcheck")
         (venv / "bin" / "healthcheck").chmod(0o755)
-        compile_all(root, f"/{HOME}/lib", nobody=True)
-        printed = in_root([f"/{HOME}/bin/python", "-c", "import openslides; print(openslides.__version__)"], root)
-        assert printed.strip() == recipe.release, printed
+        compile_all(root, f"/{HOME}/lib")
+        asked = [f"/{HOME}/bin/python", "-c", "import openslides; print(openslides.__version__)"]
+        found = in_root(asked, root).strip()
+        if found != recipe.release:
+            raise WrongRelease(recipe.release, found)
         shutil.rmtree(material)
 
     @property

@@ -72,3 +72,14 @@ class BuildRunning(DeployError):
 
     def __str__(self) -> str:
         return f"Another build is running in {self.directory}. Wait until it has ended, then try again."
+
+
+@dataclass(eq=False)
+class WrongRelease(DeployError):
+    """The lock file's OpenSlides is not the one that its name says."""
+
+    asked: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"The lock file of OpenSlides {self.asked} installed OpenSlides {self.found}. Make the lock file again."

@@ -37,7 +37,9 @@ def on_machine(argv: Sequence[str | Path], scratch: Path, env: Mapping[str, str]
     return _run([*NAMESPACES, "--", *argv], network | places | dict(env or {}))
 
 
-def in_root(argv: Sequence[str | Path], root: Path, *, env: Mapping[str, str] | None = None, nobody: bool = False) -> str:
+def in_root(
+    argv: Sequence[str | Path], root: Path, *, env: Mapping[str, str] | None = None, nobody: bool = False
+) -> str:
     """Run a program of the root file system ``root`` in it, without a network."""
     user = AS_NOBODY if nobody else ()
     places = {"HOME": "/", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}

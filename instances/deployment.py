@@ -52,7 +52,7 @@ def _timeouts() -> Timeouts:
 def _production() -> Deployer:
     # Imported here: an embedded installation has no client for D-Bus and Redis.
     from deployers.caches.redis import RedisServer
-    from deployers.databases.postgresql import PostgresServer
+    from deployers.databases.postgresql import PostgresServer, Server
 
     from deployers.engines.podman import PodmanSettings
     from deployers.production import ProductionSettings, production_deployer
@@ -62,11 +62,13 @@ def _production() -> Deployer:
         ProductionSettings(
             engines=tuple(settings.ENGINES),
             postgresql=PostgresServer(
-                host=database["HOST"],
-                port=database["PORT"] or 5432,
-                user=database["USER"],
-                database=database["NAME"],
-                password=database["PASSWORD"],
+                Server(
+                    host=database["HOST"],
+                    user=database["USER"],
+                    database=database["NAME"],
+                    port=int(database["PORT"] or 5432),
+                    password=database["PASSWORD"],
+                )
             ),
             cache=RedisServer(settings.INSTANCE_REDIS_URL),
             podman=PodmanSettings(

@@ -52,7 +52,13 @@ class Database(Protocol):
 
 
 class DatabaseServer(Protocol):
-    """All databases of one kind. Each method may be called again after it was interrupted."""
+    """All databases of one kind. Each method may be called again after it was interrupted.
+
+    ``has_accounts``: each database belongs to an account of its own.
+    """
+
+    @property
+    def has_accounts(self) -> bool: ...
 
     def template(self, version: VersionSpec) -> Database: ...
 

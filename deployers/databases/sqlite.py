@@ -92,6 +92,8 @@ def _apply(connection: sqlite3.Connection, update: Update) -> None:
 class SqliteServer:
     """See the module."""
 
+    has_accounts = False
+
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
 

@@ -34,7 +34,10 @@ class Command:
 
 
 class Engine(Protocol):
-    """Turns an image into an OpenSlides that can be run."""
+    """Turns an image into an OpenSlides that can be run. ``names_move``: an image's name may lead to a newer one."""
+
+    @property
+    def names_move(self) -> bool: ...
 
     def release(self, version: VersionSpec) -> str:
         """The OpenSlides release in the image, say "3.3". Raises UnknownImage."""

@@ -66,6 +66,8 @@ class Pinned:
 class Podman:
     """See the module."""
 
+    names_move = True
+
     def __init__(self, layout: Layout, settings: PodmanSettings) -> None:
         self.layout = layout
         self.settings = settings

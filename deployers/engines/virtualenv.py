@@ -51,6 +51,8 @@ def base_interpreter() -> Path:
 class Virtualenv:
     """See the module. ``timeout``: seconds for each of pip's runs."""
 
+    names_move = False
+
     def __init__(self, layout: Layout, python: Path, timeout: float) -> None:
         self.layout = layout
         self.python = python

@@ -15,12 +15,19 @@ CONFIG_TABLE = "core_configstore"
 
 EVENT_KEYS = ("general_event_name", "general_event_description", "general_event_date", "general_event_location")
 
+INSIDE = "openslides_host"
+"""The package that containers may import, ``inside/``."""
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {name: {"handlers": ["console"], "level": "INFO"} for name in ("django", "openslides")},
+    "loggers": {
+        # Without propagation: daphne has a handler for all, and each line would come twice.
+        name: {"handlers": ["console"], "level": "INFO", "propagate": False}
+        for name in ("django", "openslides")
+    },
 }
 
 
@@ -49,7 +56,22 @@ def render_settings(major: int, surroundings: Surroundings, own: dict[str, objec
     }
     if surroundings.mail_host is not None:
         values |= {"EMAIL_HOST": surroundings.mail_host, "EMAIL_PORT": surroundings.mail_port}
-    return render("openslides_settings.py.j2", major=major, settings=values | own, own_static=surroundings.own_static)
+    if surroundings.mail_socket is not None:
+        values |= {"EMAIL_BACKEND": f"{INSIDE}.mail.EmailBackend", "EMAIL_UNIX_SOCKET": surroundings.mail_socket}
+    middleware: list[str] = []
+    if surroundings.accelerated_media:
+        middleware.append(f"{INSIDE}.media.Accelerated")
+        # Large uploads come from a temporary file that is its owner's only; nginx reads by the directory's acl(5).
+        values["FILE_UPLOAD_PERMISSIONS"] = 0o660
+        # nginx ends TLS, and always says how it was asked.
+        values["SECURE_PROXY_SSL_HEADER"] = ("HTTP_X_FORWARDED_PROTO", "https")
+    return render(
+        "openslides_settings.py.j2",
+        major=major,
+        settings=values | own,
+        own_static=surroundings.own_static,
+        middleware=middleware,
+    )
 
 
 def account_rows(superadmin_password: str, admin: Login) -> tuple[Update, ...]:

@@ -27,7 +27,7 @@ class PortMissing(DeployError):
 class DirectRouter:
     """See the module. A port that nobody listens on says by itself that nothing is there."""
 
-    serves_media = False
+    has_front = False
 
     def listen(self, spec: InstanceSpec) -> TcpAddress:
         """Raises PortMissing."""

@@ -90,7 +90,7 @@ class NginxRouter:
     domains: Domains = field(default_factory=Domains)
 
     @property
-    def serves_media(self) -> bool:
+    def has_front(self) -> bool:
         return True
 
     def listen(self, spec: InstanceSpec) -> UnixAddress:

@@ -10,10 +10,11 @@ from deployers.spec import DomainSpec, InstanceSpec, Location
 
 
 class Router(Protocol):
-    """Gives every instance an address. ``serves_media``: a web server in front sends uploaded files by itself."""
+    """Gives every instance an address. ``has_front``: a web server stands in front, to which domains and instances are
+    made known, and which sends uploaded files by itself."""
 
     @property
-    def serves_media(self) -> bool: ...
+    def has_front(self) -> bool: ...
 
     def listen(self, spec: InstanceSpec) -> Address:
         """Where the instance's server process listens."""
