@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p tests.isolation
 DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
-REAL_TESTS := tests/deployers tests/routers tests/embedded tests/browser
+REAL_TESTS := tests/deployers tests/databases tests/caches tests/routers tests/embedded tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench lock docs translations clean image host

@@ -156,7 +156,12 @@ def test_an_update_offers_newer_enabled_versions(browser: Client) -> None:
 def test_after_the_creation_only_the_organizer_and_how_it_runs_can_be_changed(browser: Client) -> None:
     instance = make_installed(event_name="Before")
     response = browser.get(address("change", instance))
-    assert list(response.context["adminform"].form.fields) == ["event_organizer", "always_on", "idle_minutes", "workers"]
+    assert list(response.context["adminform"].form.fields) == [
+        "event_organizer",
+        "always_on",
+        "idle_minutes",
+        "workers",
+    ]
     browser.post(address("change", instance), {"event_organizer": "The board", "event_name": "After", "slug": "other"})
     after = Instance.objects.get()
     assert (after.event_organizer, after.event_name, after.slug) == ("The board", "Before", instance.slug)

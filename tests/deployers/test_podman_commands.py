@@ -58,8 +58,9 @@ def test_the_path_of_programs_is_the_image_s_own(podman: Podman) -> None:
 
 def test_a_service_is_detached_and_has_the_name_of_its_instance(podman: Podman) -> None:
     argv = podman.service(VERSION, PROCESS, "f" * 32).argv
-    assert set(argv) >= {*SEPARATED, "-d", "--rm", "--replace", "--init", "--sdnotify=conmon", f"openslides-{'f' * 32}"}
-    assert f"openslides-{'f' * 32}" in podman.cleanup("f" * 32)
+    name = f"openslides-{'f' * 32}"
+    assert set(argv) >= {*SEPARATED, "-d", "--rm", "--replace", "--init", "--sdnotify=conmon", name}
+    assert name in podman.cleanup("f" * 32)
 
 
 def test_an_image_is_run_by_its_id_and_not_by_a_name_that_may_move(podman: Podman) -> None:

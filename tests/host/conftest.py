@@ -34,8 +34,10 @@ def _wheels() -> Path:
     if not (directory / "complete").exists():
         shutil.rmtree(directory, ignore_errors=True)
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--require-hashes"]
-            + ["--only-binary=:all:", "-r", str(lock), "-d", str(directory)],
+            [
+                *(sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--require-hashes"),
+                *("--only-binary=:all:", "-r", str(lock), "-d", str(directory)),
+            ],
             check=True,
         )
         (directory / "complete").touch()
