@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,6 +129,9 @@ def _add_user(root: Path) -> None:
     in_root(["groupadd", "--gid", str(USER_ID), USER], root)
     options = ["--uid", str(USER_ID), "--gid", str(USER_ID), "--no-create-home", "--home-dir", "/"]
     in_root(["useradd", *options, "--shell", "/usr/sbin/nologin", "--no-log-init", USER], root)
+    # shadow(5): the day of the last password change. Without it two builds on different days are the same.
+    shadow = root / "etc" / "shadow"
+    shadow.write_text(re.sub(r"^([^:]*:[^:]*):[0-9]*:", r"\1::", shadow.read_text(), flags=re.MULTILINE))
 
 
 def _trim(root: Path) -> None:

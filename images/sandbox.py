@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deployers.commands import run
+from deployers.errors import CommandFailed
 
 NETWORK_VARIABLES = re.compile(
     r"PIP_\w+|(https?|ftp|no|all)_proxy|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE", re.IGNORECASE
@@ -27,14 +28,25 @@ AS_NOBODY = (
 )
 """The packages' own set-up code is not run as root."""
 
-NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+NAMESPACES = (
+    "setpriv",
+    "--pdeathsig=KILL",
+    "--",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+)
+"""unshare(1) lets SIGTERM pass by while its child runs, so only SIGKILL ends all when this program is killed."""
 
 
 def on_machine(argv: Sequence[str | Path], scratch: Path, env: Mapping[str, str] | None = None) -> str:
     """Run a program of the machine, with its network. Temporary files and its home lie in ``scratch``."""
     network = {name: value for name, value in os.environ.items() if NETWORK_VARIABLES.fullmatch(name)}
     places = {"HOME": str(scratch), "TMPDIR": str(scratch)}
-    return _run([*NAMESPACES, "--", *argv], network | places | dict(env or {}))
+    return _run([*NAMESPACES, "--"], argv, network | places | dict(env or {}))
 
 
 def in_root(
@@ -43,8 +55,13 @@ def in_root(
     """Run a program of the root file system ``root`` in it, without a network."""
     user = AS_NOBODY if nobody else ()
     places = {"HOME": "/", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-    return _run([*NAMESPACES, "--net", "--ipc", "--", "chroot", root, *user, *argv], places | dict(env or {}))
+    return _run([*NAMESPACES, "--net", "--ipc", "--", "chroot", root, *user], argv, places | dict(env or {}))
 
 
-def _run(argv: Sequence[str | Path], env: Mapping[str, str]) -> str:
-    return run(argv, log=lambda text: None, timeout=TIMEOUT_SECONDS, env=env, cwd=Path("/"))
+def _run(wrapper: Sequence[str | Path], argv: Sequence[str | Path], env: Mapping[str, str]) -> str:
+    """Raises CommandFailed with the name of the program itself, CommandTimedOut, CommandMissing."""
+    try:
+        return run([*wrapper, *argv], log=lambda text: None, timeout=TIMEOUT_SECONDS, env=env, cwd=Path("/"))
+    except CommandFailed as error:
+        program = next(str(part) for part in argv if part not in AS_NOBODY)
+        raise CommandFailed(program, error.code, error.tail) from error

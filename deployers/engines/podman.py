@@ -139,7 +139,7 @@ class Podman:
             raise PreparationBroken(version.name, f"its image holds OpenSlides {found}, not {pinned.release}")
 
     def command(self, version: VersionSpec, process: Process) -> Command:
-        return self._command(["--rm"], version, process)
+        return self._command(["--rm", "--log-driver=none"], version, process)
 
     def service(self, version: VersionSpec, process: Process, instance_id: str) -> Command:
         """``-d`` with ``--sdnotify=conmon``: conmon becomes the unit's main process, and podman itself ends."""

@@ -80,8 +80,8 @@ def test_an_image_that_was_not_fetched_is_not_run(podman: Podman) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    ["--privileged", "-v=/:/host", "localhost/x --privileged", "localhost/../etc", "oci-archive:relative.tar", "", "a\nb",
-     "dir:/etc", "docker-daemon:x", "containers-storage:x"],
+    ["--privileged", "-v=/:/host", "localhost/x --privileged", "localhost/../etc", "oci-archive:relative.tar", "",
+     "a\nb", "dir:/etc", "docker-daemon:x", "containers-storage:x"],
 )  # fmt: skip
 def test_what_could_be_an_option_or_another_place_is_no_image(podman: Podman, image: str) -> None:
     with pytest.raises(UnknownImage):

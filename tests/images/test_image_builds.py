@@ -1,0 +1,51 @@
+"""``make image``: what is up to date is left alone, and a build that fails leaves everything as it was."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from tests.images.conftest import make_image
+
+
+def test_the_same_inputs_are_not_built_again(image_directory: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in image_directory.iterdir()}
+    done = make_image(image_directory)
+    assert done.returncode == 0
+    assert done.stderr.count("is up to date") == 2
+    assert {path: path.stat().st_mtime_ns for path in image_directory.iterdir()} == before
+
+
+def test_a_failed_build_keeps_the_archive_that_is_there(image_directory: Path, tmp_path: Path) -> None:
+    old = tmp_path / "openslides-3.3.tar"
+    old.write_text("the archive of yesterday")
+    done = make_image(tmp_path, "3.3", DEBIAN_MIRROR="http://127.0.0.1:1/debian")
+    assert done.returncode != 0
+    assert "debootstrap ended with exit code 1" in done.stderr
+    assert "http://127.0.0.1:1/debian" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [old.name]
+    assert old.read_text() == "the archive of yesterday"
+
+
+def test_two_builds_at_once_do_not_meet(image_directory: Path, tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        done = make_image(tmp_path, "3.3")
+    finally:
+        os.close(descriptor)
+    assert f"Another build is running in {tmp_path}." in done.stderr
+
+
+def test_what_a_killed_build_left_behind_is_removed(image_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / ".build-killed" / "root" / "etc").mkdir(parents=True)
+    make_image(tmp_path, "3.3", DEBIAN_MIRROR="http://127.0.0.1:1/debian")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_release_without_a_lock_file_is_refused_by_name(image_directory: Path, tmp_path: Path) -> None:
+    done = make_image(tmp_path / "images", "3.9")
+    assert "There is no lock file" in done.stderr
+    assert "3.3" in done.stderr
+    assert not (tmp_path / "images").exists()
