@@ -156,6 +156,7 @@ class Parts:
                 self.layout.version(version).static,
             ),
             writes=(paths.data, *self.router.writes(spec)),
+            log=paths.log,
         )
         command = engine.service(version, process, spec.id)
         return Service(

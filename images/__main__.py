@@ -22,9 +22,8 @@ from deployers.errors import DeployError
 from images import debian
 from images.application import HOME, Installer
 from images.archive import Buildah, pack
-from images.errors import BuildRunning, NotRoot, ProgramsMissing
+from images.errors import NotRoot, ProgramsMissing
 from images.recipe import Recipe
-from images.sandbox import NOBODY
 
 IMAGE_DIR = "/srv/openslides/images"
 SCRATCH = ".build-"
@@ -99,7 +98,7 @@ def make(recipes: Sequence[Recipe], directory: Path, scratch: Path, *, force: bo
 
 @contextmanager
 def scratch_directory(directory: Path) -> Iterator[Path]:
-    """A directory beside the results, on their file system. Raises BuildRunning.
+    """A directory beside the results, on their file system. Waits for another build that is running.
 
     What a build left behind that was killed is removed: the lock tells that no other one is running.
     """
@@ -108,12 +107,11 @@ def scratch_directory(directory: Path) -> Iterator[Path]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BuildRunning(directory) from None
+            _say(f"Another build is running in {directory}: waiting for it …")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         for left in directory.glob(f"{SCRATCH}*"):
             shutil.rmtree(left)
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=directory))
-        os.chown(scratch, 0, int(NOBODY))
-        scratch.chmod(0o710)
         try:
             yield scratch
         finally:

@@ -65,16 +65,6 @@ class MirrorUnknown(DeployError):
 
 
 @dataclass(eq=False)
-class BuildRunning(DeployError):
-    """Another build holds the lock on the directory."""
-
-    directory: Path
-
-    def __str__(self) -> str:
-        return f"Another build is running in {self.directory}. Wait until it has ended, then try again."
-
-
-@dataclass(eq=False)
 class WrongRelease(DeployError):
     """The lock file's OpenSlides is not the one that its name says."""
 

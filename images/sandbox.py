@@ -28,6 +28,9 @@ AS_NOBODY = (
 )
 """The packages' own set-up code is not run as root."""
 
+WORKSHOP = Path("/usr/src")
+"""A mount point that every Debian has, and where nobody keeps what pip could need."""
+
 NAMESPACES = (
     "setpriv",
     "--pdeathsig=KILL",
@@ -43,10 +46,17 @@ NAMESPACES = (
 
 
 def on_machine(argv: Sequence[str | Path], scratch: Path, env: Mapping[str, str] | None = None) -> str:
-    """Run a program of the machine, with its network. Temporary files and its home lie in ``scratch``."""
-    network = {name: value for name, value in os.environ.items() if NETWORK_VARIABLES.fullmatch(name)}
-    places = {"HOME": str(scratch), "TMPDIR": str(scratch)}
-    return _run([*NAMESPACES, "--"], argv, network | places | dict(env or {}))
+    """Run a program of the machine, with its network. Its temporary files and its home lie in ``scratch``."""
+    return _run([*NAMESPACES, "--"], argv, _surroundings(scratch) | dict(env or {}))
+
+
+def as_nobody(argv: Sequence[str | Path], workshop: Path) -> str:
+    """Run a program of the machine, with its network, as a user who may write in WORKSHOP only.
+
+    That is where it sees the directory ``workshop``, which may lie below directories that are closed to others.
+    """
+    bind = ("sh", "-c", f'mount --bind "$0" {WORKSHOP} && exec "$@"', workshop)
+    return _run([*NAMESPACES, "--", *bind, *AS_NOBODY], argv, _surroundings(WORKSHOP))
 
 
 def in_root(
@@ -58,10 +68,14 @@ def in_root(
     return _run([*NAMESPACES, "--net", "--ipc", "--", "chroot", root, *user], argv, places | dict(env or {}))
 
 
+def _surroundings(home: Path) -> dict[str, str]:
+    network = {name: value for name, value in os.environ.items() if NETWORK_VARIABLES.fullmatch(name)}
+    return {**network, "HOME": str(home), "TMPDIR": str(home)}
+
+
 def _run(wrapper: Sequence[str | Path], argv: Sequence[str | Path], env: Mapping[str, str]) -> str:
     """Raises CommandFailed with the name of the program itself, CommandTimedOut, CommandMissing."""
     try:
         return run([*wrapper, *argv], log=lambda text: None, timeout=TIMEOUT_SECONDS, env=env, cwd=Path("/"))
     except CommandFailed as error:
-        program = next(str(part) for part in argv if part not in AS_NOBODY)
-        raise CommandFailed(program, error.code, error.tail) from error
+        raise CommandFailed(str(argv[0]), error.code, error.tail) from error

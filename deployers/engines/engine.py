@@ -16,13 +16,15 @@ class Process:
     """A process of OpenSlides: the arguments of the version's Python, and all that it may see of the host.
 
     ``environment``: beside what the engine itself needs. ``reads`` and ``writes``: files and directories of the host,
-    seen under the same path; an engine that does not separate processes from the host has no use for them.
+    seen under the same path; an engine that does not separate processes from the host has no use for them. ``log``:
+    takes what a service prints, where the service manager does not see it.
     """
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
+    log: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

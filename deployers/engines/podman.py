@@ -36,6 +36,7 @@ IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 USER = 1000
 """The user of OpenSlides in the image, by number: images of others need no such name."""
 LOOK_SECONDS = 60.0
+LOG_SIZE = "5mb"
 KNOWN = ("docker.io/NAME/IMAGE:TAG", "localhost/IMAGE:TAG", "oci-archive:/srv/openslides/images/FILE.tar")
 
 
@@ -144,7 +145,9 @@ class Podman:
     def service(self, version: VersionSpec, process: Process, instance_id: str) -> Command:
         """``-d`` with ``--sdnotify=conmon``: conmon becomes the unit's main process, and podman itself ends."""
         name = container_name(instance_id)
-        options = ["-d", "--rm", "--replace", "--name", name, "--init", "--sdnotify=conmon", "--log-driver=passthrough"]
+        options = ["-d", "--rm", "--replace", "--name", name, "--init", "--sdnotify=conmon"]
+        # A file of the service user's, because he may not read the system's journal.
+        options += ["--log-driver=k8s-file", f"--log-opt=path={process.log}", f"--log-opt=max-size={LOG_SIZE}"]
         return self._command(options, version, process)
 
     def cleanup(self, instance_id: str) -> tuple[str, ...]:

@@ -92,7 +92,16 @@ class Profile(Protocol):
 
     @property
     def lives_under_prefix(self) -> bool:
-        """Whether the client can live below a path: none can, their index.html has ``<base href="/">``."""
+        """Whether the client can live below a path: none can, their index.html has ``<base href="/">``.
+
+        Source: openslides 2.1 to 2.3 static/templates/index.html, 3.0 to 3.3 static/index.html; requests of the 3.x
+        client begin with "/apps", "/rest" and "/ws" as well.
+        """
+        ...
+
+    @property
+    def media_url(self) -> str:
+        """The URL path below which uploaded files are asked for; each by the rules of OpenSlides."""
         ...
 
     def needs_redis(self, address: Address, workers: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from deployers.databases.database import Update
-from deployers.openslides.profile import LOCAL_ADMIN_ID, SUPERADMIN_ID, Login, Surroundings
+from deployers.openslides.profile import LOCAL_ADMIN_ID, SUPERADMIN_ID, Login, RedisAccess, Surroundings
 from deployers.rendering import render
 from deployers.spec import Event
 
@@ -36,8 +36,10 @@ def manage(*arguments: str) -> tuple[str, ...]:
     return ("-m", "django", *arguments)
 
 
-def render_settings(major: int, surroundings: Surroundings, own: dict[str, object]) -> str:
-    """settings.py: what both majors have, then ``own``.
+def render_settings(
+    major: int, surroundings: Surroundings, own: dict[str, object], redis_app: str | None = None
+) -> str:
+    """settings.py: what both majors have, then ``own``. ``redis_app``: an app that is needed where there is Redis.
 
     The session cookie has a name of its own per instance, because browsers keep cookies by host and
     not by port: two instances on one loopback address would log each other's users out. The CSRF
@@ -54,6 +56,8 @@ def render_settings(major: int, surroundings: Surroundings, own: dict[str, objec
         "SESSION_COOKIE_NAME": f"OpenSlidesSessionID{surroundings.cookie_suffix}",
         "LOGGING": LOGGING,
     }
+    if surroundings.redis is not None:
+        values |= _redis(surroundings.redis)
     if surroundings.mail_host is not None:
         values |= {"EMAIL_HOST": surroundings.mail_host, "EMAIL_PORT": surroundings.mail_port}
     if surroundings.mail_socket is not None:
@@ -71,7 +75,33 @@ def render_settings(major: int, surroundings: Surroundings, own: dict[str, objec
         settings=values | own,
         own_static=surroundings.own_static,
         middleware=middleware,
+        apps=[redis_app] if redis_app is not None and surroundings.redis is not None else [],
     )
+
+
+def _redis(access: RedisAccess) -> dict[str, object]:
+    """Sessions and Django's cache in Redis. Everything else of it is in ``inside/openslides_host/redis_client.py``."""
+
+    def cache(prefix: str, function: str) -> dict[str, object]:
+        return {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": f"unix://{access.socket}",
+            "KEY_PREFIX": prefix,
+            "KEY_FUNCTION": f"{INSIDE}.redis_client.{function}",
+        }
+
+    return {
+        "HOST_REDIS": {
+            "socket": access.socket,
+            "username": access.username,
+            "password": access.password,
+            "prefix": access.prefix,
+        },
+        "DJANGO_REDIS_CONNECTION_FACTORY": f"{INSIDE}.redis_client.ConnectionFactory",
+        "CACHES": {"default": cache("cache", "cached_name"), "sessions": cache("session", "session_name")},
+        "SESSION_ENGINE": "django.contrib.sessions.backends.cache",
+        "SESSION_CACHE_ALIAS": "sessions",
+    }
 
 
 def account_rows(superadmin_password: str, admin: Login) -> tuple[Update, ...]:

@@ -11,6 +11,9 @@ from deployers.spec import Event
 UPLOAD_BYTES = 100 * 1024 * 1024
 """As in the settings that OpenSlides 3 makes for itself (utils/settings.py.tpl)."""
 
+CHANNEL_CAPACITY = 100_000
+"""Messages that may wait for one process, likewise."""
+
 DAPHNE = (
     "import os, sys; from daphne.cli import CommandLineInterface; "
     "CommandLineInterface.entrypoint(); sys.stdout.flush(); os._exit(0)"
@@ -25,10 +28,15 @@ back by the database.
 
 
 class OpenSlides3:
-    """One daphne, which serves the client's static files too (core.views.IndexView, by Django's finders)."""
+    """One daphne, which serves the client's static files too (core.views.IndexView, by Django's finders). At a unix
+    socket there may be several, which share what they know by Redis.
+
+    To the server go the paths ``/apps/``, ``/rest/``, ``/media/`` and ``/ws/``; all else is the client.
+    """
 
     major = 3
     lives_under_prefix = False
+    media_url = "/media/"
     version_path = "/apps/core/version/"
     admin_groups = ("Admin", "Staff")
     # A static file is served below "/"; the client shows what the configuration names.
@@ -41,7 +49,15 @@ class OpenSlides3:
             "OPENSLIDES_USER_DATA_DIR": surroundings.data,
             "DATA_UPLOAD_MAX_MEMORY_SIZE": UPLOAD_BYTES,
         }
-        return shared.render_settings(self.major, surroundings, own)
+        if surroundings.redis is not None:
+            own["REDIS_ADDRESS"] = surroundings.redis.socket
+            own["CHANNEL_LAYERS"] = {
+                "default": {
+                    "BACKEND": f"{shared.INSIDE}.channels2.RedisChannelLayer",
+                    "CONFIG": {"prefix": f"{surroundings.redis.prefix}asgi:", "capacity": CHANNEL_CAPACITY},
+                }
+            }
+        return shared.render_settings(self.major, surroundings, own, redis_app=f"{shared.INSIDE}.elements.Elements")
 
     def needs_redis(self, address: Address, workers: int) -> bool:
         return isinstance(address, UnixAddress) and workers > 1
@@ -49,6 +65,8 @@ class OpenSlides3:
     def serve(self, address: Address, workers: int = 1) -> tuple[str, ...]:
         if isinstance(address, TcpAddress):
             return ("-c", DAPHNE, "-b", address.host, "-p", str(address.port), "openslides.asgi:application")
+        if workers > 1:
+            return ("-m", f"{shared.INSIDE}.serve3", str(address.path), str(workers))
         return ("-c", DAPHNE, "-u", str(address.path), "openslides.asgi:application")
 
     def migrate(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from deployers.commands import run
 from deployers.errors import CommandFailed, InstanceMissing, ServiceFailed
-from deployers.files import write_private
+from deployers.files import tail, write_private
 from deployers.layout import SystemdLayout, checked_id
 from deployers.services.service import Service
 from deployers.services.systemd_bus import Unit, units_like, units_named
@@ -35,7 +35,7 @@ UNIT = re.compile(r"(openslides_(?:instance|rkt))(_proxy|_awake)?@([0-9a-f]{32})
 PATTERNS = ("openslides_instance*@*", "openslides_rkt*@*")
 JOB_SECONDS = 150.0
 """Longer than an instance's own time-out for a start, and a stop, so that systemd is the one that tells why."""
-LOG_LINES = 30
+CONMON = re.compile(r"^\S+ (?:stdout|stderr) [FP] ", re.MULTILINE)
 RUNS_AS = ("engine", "argv", "environment", "socket", "user")
 """What a running instance cannot change."""
 
@@ -93,13 +93,9 @@ class Systemd:
         return self.state(instance_id) in (UnitState.FAILED, UnitState.STOPPED)
 
     def log_tail(self, instance_id: str) -> str:
-        """What the journal shows to the service user: all that its own units printed (systemd-journald.service(8))."""
-        units = [f"--unit={family}@{instance_id}.service" for family in self.families]
-        argv = ["journalctl", *units, f"--lines={LOG_LINES}", "--output=cat", "--no-pager", "--quiet"]
-        try:
-            return run(argv, log=_unheard, timeout=30).strip()
-        except CommandFailed as error:
-            return f"(journalctl: {error.tail})"
+        """Without the time and the stream that conmon(8) writes before each line."""
+        printed = CONMON.sub("", tail(self.layout.instance(instance_id).log))
+        return printed or f"(nothing; what came before it: journalctl -u {self.families[0]}@{instance_id})"
 
     def state(self, instance_id: str) -> UnitState:
         return states_of(self._units(instance_id)).get(instance_id, UnitState.STOPPED)

@@ -32,11 +32,14 @@ def podman(tmp_path: Path) -> Podman:
     return engine
 
 
+LOG = "--log-opt=path=/srv/log"
+
 PROCESS = Process(
     ("-m", "django", "migrate"),
     {"HOME": "/data", "PATH": "/usr/bin"},
     reads=(Path("/srv/a"), Path("/srv/b")),
     writes=(Path("/srv/b"),),
+    log=Path("/srv/log"),
 )
 
 
@@ -59,7 +62,7 @@ def test_the_path_of_programs_is_the_image_s_own(podman: Podman) -> None:
 def test_a_service_is_detached_and_has_the_name_of_its_instance(podman: Podman) -> None:
     argv = podman.service(VERSION, PROCESS, "f" * 32).argv
     name = f"openslides-{'f' * 32}"
-    assert set(argv) >= {*SEPARATED, "-d", "--rm", "--replace", "--init", "--sdnotify=conmon", name}
+    assert set(argv) >= {*SEPARATED, "-d", "--rm", "--replace", "--init", "--sdnotify=conmon", name, LOG}
     assert name in podman.cleanup("f" * 32)
 
 

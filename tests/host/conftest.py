@@ -20,6 +20,7 @@ from tests.tools import require
 CACHE = PROJECT / "var" / "test-cache"
 DOMAIN = "openslides.example.test"
 PASSWORD = "a-password-of-the-operator"
+RELEASES = ("3.2", "3.3")
 NEEDED = {
     "podman": "podman", "nginx": "nginx-light", "redis-server": "redis-server", "initdb": "postgresql",
     "debootstrap": "debootstrap", "buildah": "buildah", "setfacl": "acl", "rsync": "rsync", "ip": "iproute2",
@@ -47,7 +48,8 @@ def _wheels() -> Path:
 def _images() -> Path:
     """The images of OpenSlides, as ``make image`` makes them; kept while their inputs stay the same."""
     directory = CACHE / "images"
-    subprocess.run(["make", "-s", "image", f"IMAGE_DIR={directory}"], cwd=PROJECT, check=True)
+    arguments = [f"IMAGE_DIR={directory}", f"RELEASES={' '.join(RELEASES)}"]
+    subprocess.run(["make", "-s", "image", *arguments], cwd=PROJECT, check=True)
     return directory
 
 
@@ -75,6 +77,10 @@ def machine(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for program, package in NEEDED.items():
         require(program, package)
     subprocess.run(["make", "-s", str(PROJECT / ".venv" / ".host")], cwd=PROJECT, check=True)
+    if running := os.environ.get("BOOTED_HOST"):
+        # For work on these tests: a machine that is up, and set up, already.
+        yield Machine(running, Path("/var/tmp/booted-hosts") / running, [f"{PROJECT}:{PROJECT}"])
+        return
     images = _images()
     name = f"mi-{os.getpid()}"
     made = Machine(name, Path("/var/tmp/booted-hosts") / name, [f"{PROJECT}:{PROJECT}"])

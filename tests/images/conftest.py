@@ -18,13 +18,16 @@ from tests.tools import require
 
 IMAGES = PROJECT / "var" / "test-cache" / "images"
 RELEASES = ("3.3", "2.3")
+ALL = " ".join(RELEASES)
 
 
-def make_image(
-    directory: Path, releases: str = " ".join(RELEASES), **variables: str
-) -> subprocess.CompletedProcess[str]:
+def make_image_argv(directory: Path, releases: str, **variables: str) -> list[str]:
     given = {"IMAGE_DIR": str(directory), "RELEASES": releases, **variables}
-    argv = ["make", "-s", "image", *(f"{name}={value}" for name, value in given.items())]
+    return ["make", "-s", "image", *(f"{name}={value}" for name, value in given.items())]
+
+
+def make_image(directory: Path, releases: str = ALL, **variables: str) -> subprocess.CompletedProcess[str]:
+    argv = make_image_argv(directory, releases, **variables)
     return subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=1800)
 
 

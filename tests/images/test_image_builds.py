@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from pathlib import Path
 
-from tests.images.conftest import make_image
+from tests.conftest import PROJECT
+from tests.images.conftest import make_image, make_image_argv
 
 
 def test_the_same_inputs_are_not_built_again(image_directory: Path) -> None:
@@ -28,14 +30,19 @@ def test_a_failed_build_keeps_the_archive_that_is_there(image_directory: Path, t
     assert old.read_text() == "the archive of yesterday"
 
 
-def test_two_builds_at_once_do_not_meet(image_directory: Path, tmp_path: Path) -> None:
+def test_two_builds_at_once_wait_for_each_other(image_directory: Path, tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        done = make_image(tmp_path, "3.3")
+        argv = make_image_argv(tmp_path, "3.3", DEBIAN_MIRROR="http://127.0.0.1:1/debian")
+        with subprocess.Popen(argv, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as second:
+            assert second.stderr is not None
+            assert second.stderr.readline() == f"Another build is running in {tmp_path}: waiting for it …\n"
+            assert list(tmp_path.iterdir()) == []
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            assert "Making the base" in second.stderr.read()
     finally:
         os.close(descriptor)
-    assert f"Another build is running in {tmp_path}." in done.stderr
 
 
 def test_what_a_killed_build_left_behind_is_removed(image_directory: Path, tmp_path: Path) -> None:
