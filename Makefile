@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p tests.isolation
 DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
-REAL_TESTS := tests/deployers tests/databases tests/caches tests/routers tests/embedded tests/browser
+REAL_TESTS := tests/deployers tests/databases tests/caches tests/routers tests/images tests/embedded tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench lock docs translations clean image host
@@ -20,6 +20,7 @@ test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on Postgre
 	$(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
+	$(PYTEST) tests/host
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check
@@ -30,8 +31,9 @@ format: $(VENV)/.dev ## bring the code into its format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.dev ## how long a creation takes, as a multiple of what OpenSlides needs by itself
+bench: $(VENV)/.dev ## what a creation costs, and on a booted host (root) what 200 sleeping instances do
 	$(BIN)/python -m bench.create
+	$(BIN)/python -m bench.fleet
 
 image: ## build the container images in /srv/openslides/images (needs root; RELEASES, IMAGE_DIR, DEBIAN_MIRROR, FORCE=1)
 	@$(PYTHON) -B -m images $(or $(RELEASES),3.3 2.3)

@@ -48,7 +48,7 @@ class Recipe:
     @property
     def locks(self) -> tuple[Path, ...]:
         """Files for ``pip install --no-deps``, one after the other: a later one decides about a package in both."""
-        return BUILD_LOCK, LOCKS / f"openslides-{self.release}.txt", _hosted(self.major)
+        return BUILD_LOCK, LOCKS / f"openslides-{self.release}.txt", LOCKS / f"hosted-{self.major}.txt"
 
     def check(self) -> None:
         """Raises LockMissing."""
@@ -72,8 +72,3 @@ class Recipe:
 def known_releases() -> tuple[str, ...]:
     """Every release with a lock file, sorted."""
     return tuple(sorted(path.stem.removeprefix("openslides-") for path in LOCKS.glob("openslides-*.txt")))
-
-
-def _hosted(major: str) -> Path:
-    lock = LOCKS / f"hosted-{major}.txt"
-    return lock if lock.exists() else HERE / f"openslides{major}" / "hosted.txt"

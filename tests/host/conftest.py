@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,10 @@ def _wheels() -> Path:
     return directory
 
 
-def _images() -> Path:
+def _images(releases: Sequence[str]) -> Path:
     """The images of OpenSlides, as ``make image`` makes them; kept while their inputs stay the same."""
     directory = CACHE / "images"
-    arguments = [f"IMAGE_DIR={directory}", f"RELEASES={' '.join(RELEASES)}"]
+    arguments = [f"IMAGE_DIR={directory}", f"RELEASES={' '.join(releases)}"]
     subprocess.run(["make", "-s", "image", *arguments], cwd=PROJECT, check=True)
     return directory
 
@@ -64,35 +65,43 @@ def run_make_host(machine: Machine, wheels: Path) -> str:
     )  # fmt: skip
 
 
+@contextmanager
+def booted(name: str, releases: Sequence[str]) -> Iterator[Machine]:
+    """A machine that is booted and set up, with the images of these releases; gone afterwards."""
+    subprocess.run(["make", "-s", str(PROJECT / ".venv" / ".host")], cwd=PROJECT, check=True)
+    images, wheels = _images(releases), _wheels()
+    own = f"mi-{name}-{os.getpid()}"
+    made = Machine(own, Path("/var/tmp/booted-hosts") / own, [f"{PROJECT}:{PROJECT}"])
+    try:
+        made.up()
+        made.do("mkdir", "-p", "/srv/openslides/images")
+        for release in releases:
+            archive = f"openslides-{release}.tar"
+            shutil.copy(images / archive, made.directory / "srv" / "images" / archive)
+        run_make_host(made, wheels)
+        yield made
+    finally:
+        made.down()
+
+
 @pytest.fixture(scope="session")
 def wheels() -> Path:
     return _wheels()
 
 
 @pytest.fixture(scope="session")
-def machine(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine() -> Iterator[Machine]:
     """Booted and set up, its images there."""
     if os.geteuid() != 0:
         pytest.skip("booting a machine needs root")
     for program, package in NEEDED.items():
         require(program, package)
-    subprocess.run(["make", "-s", str(PROJECT / ".venv" / ".host")], cwd=PROJECT, check=True)
     if running := os.environ.get("BOOTED_HOST"):
         # For work on these tests: a machine that is up, and set up, already.
         yield Machine(running, Path("/var/tmp/booted-hosts") / running, [f"{PROJECT}:{PROJECT}"])
         return
-    images = _images()
-    name = f"mi-{os.getpid()}"
-    made = Machine(name, Path("/var/tmp/booted-hosts") / name, [f"{PROJECT}:{PROJECT}"])
-    try:
-        made.up()
-        made.do("mkdir", "-p", "/srv/openslides/images")
-        for archive in images.glob("openslides-*.tar"):
-            shutil.copy(archive, made.directory / "srv" / "images" / archive.name)
-        run_make_host(made, wheels)
+    with booted("test", RELEASES) as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture(scope="session")
