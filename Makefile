@@ -25,7 +25,7 @@ test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on Postgre
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	ENV_FILE=/dev/null DATA_DIR=$(VENV)/lint-data $(BIN)/mypy instances deployers
+	ENV_FILE=/dev/null DATA_DIR=$(VENV)/lint-data $(BIN)/mypy instances deployers images
 
 format: $(VENV)/.dev ## bring the code into its format
 	$(BIN)/ruff format

@@ -116,6 +116,11 @@ class ComposedDeployer:
             Step("remove the instance's files", lambda log: remove_tree(directory)),
         )
 
+    def send_test_mail(self, spec: InstanceSpec, recipient: str) -> Plan:
+        parts = self.parts
+        arguments = parts.profile(spec.version).send_test_mail(recipient)
+        return (Step(f"send a mail to {recipient}", lambda log: parts.manage(spec, arguments, log)),)
+
     def _open(self, spec: InstanceSpec) -> Step | None:
         if not self.parts.router.has_front:
             return None

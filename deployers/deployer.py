@@ -36,6 +36,10 @@ class Deployer(Protocol):
 
     def remove(self, spec: InstanceSpec) -> Plan: ...
 
+    def send_test_mail(self, spec: InstanceSpec, recipient: str) -> Plan:
+        """Send a mail with the instance's own settings, on the way that its OpenSlides uses. It need not run."""
+        ...
+
     def is_prepared(self, version: VersionSpec) -> bool: ...
 
     def open_domain(self, domain: DomainSpec) -> None:

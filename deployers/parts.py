@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deployers.caches.cache import CacheServer
+from deployers.commands import run
 from deployers.databases.database import Database, DatabaseServer
 from deployers.engines.engine import Engine, Process
 from deployers.errors import DataOfOtherRelease, InstanceMissing, UnknownDatabase, UnknownEngine
@@ -15,6 +16,7 @@ from deployers.logo import place_logo
 from deployers.mail import Mail
 from deployers.openslides.profile import Profile, Surroundings
 from deployers.openslides.releases import profile_for
+from deployers.plan import Log
 from deployers.readiness import wait_until_ready
 from deployers.routers.router import Router
 from deployers.separation import Separation, python_environment
@@ -170,6 +172,18 @@ class Parts:
             always_on=spec.always_on,
             cleanup=engine.cleanup(spec.id),
         )
+
+    def manage(self, spec: InstanceSpec, arguments: Sequence[str], log: Log) -> None:
+        """Run a management command with the settings of an instance that was created. Raises DeployError."""
+        paths = self.layout.instance(spec.id)
+        process = Process(
+            arguments,
+            python_environment(paths.directory, self.separation, home=paths.data),
+            reads=(*self.separation.sees, paths.settings, paths.static, self.layout.version(spec.version).static),
+            writes=(paths.data,),
+        )
+        command = self.engine(spec.version).command(spec.version, process)
+        run(command.argv, log=log, timeout=self.timeouts.ready, env=command.environment, cwd=self.layout.data_dir)
 
     def publish(self, spec: InstanceSpec, version: VersionSpec) -> None:
         """Let the instance's address lead to it."""

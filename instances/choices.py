@@ -105,6 +105,7 @@ class OperationKind(TextChoices):
     UPDATE = "update", _("update")
     REMOVE = "remove", _("remove")
     PREPARE = "prepare", _("prepare")
+    MAIL = "mail", _("test mail")
 
 
 class Outcome(TextChoices):

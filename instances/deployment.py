@@ -53,7 +53,6 @@ def _production() -> Deployer:
     # Imported here: an embedded installation has no client for D-Bus and Redis.
     from deployers.caches.redis import RedisServer
     from deployers.databases.postgresql import PostgresServer, Server
-
     from deployers.engines.podman import PodmanSettings
     from deployers.production import ProductionSettings, production_deployer
 

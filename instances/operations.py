@@ -116,6 +116,12 @@ def remove(instance: Instance, request: Request) -> Operation:
     return _file(OperationKind.REMOVE, instance, request, desired=Desired.REMOVED)
 
 
+def send_test_mail(instance: Instance, recipient: str, request: Request) -> Operation:
+    """Let the instance send a mail the way OpenSlides does. Raises OperationRunning, NotInstalled, InstanceRemoved."""
+    _refuse_not_installed(instance)
+    return _file(OperationKind.MAIL, instance, request, recipient=recipient)
+
+
 def prepare(version: Version, request: Request, host: Host | None = None) -> Operation:
     """Prepare the version (again) on a host, by default on the one with the most room.
 
@@ -161,6 +167,7 @@ def _file(
     desired: Desired | None = None,
     version: Version | None = None,
     waits_for: Operation | None = None,
+    recipient: str = "",
 ) -> Operation:
     with transaction.atomic():
         try:
@@ -171,6 +178,7 @@ def _file(
                     version=version,
                     host=instance.host,
                     waits_for=waits_for,
+                    recipient=recipient,
                     requested_by=request.user,
                     requested_via=request.via,
                 )

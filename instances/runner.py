@@ -97,7 +97,7 @@ def _run_claimed(operation: Operation) -> None:
         "Operation %s (%s): %s.", operation.pk, operation, f"failed at {failure.step}" if failure else "succeeded"
     )
     if instance is not None and instance.removed_at is None:
-        settle(instance, answered=failure is None and operation.kind != OperationKind.STOP)
+        settle(instance, answered=failure is None and operation.kind not in (OperationKind.STOP, OperationKind.MAIL))
 
 
 def _instance_of(operation: Operation) -> Instance | None:
@@ -134,6 +134,8 @@ def _plan(operation: Operation, instance: Instance | None) -> Plan:
                 return deployer.stop(spec)
             case OperationKind.REMOVE:
                 return deployer.remove(spec)
+            case OperationKind.MAIL:
+                return deployer.send_test_mail(spec, operation.recipient)
             case _:
                 assert operation.version is not None
                 running = instance.desired_state == Desired.ACTIVE
@@ -187,6 +189,8 @@ def _apply_success(operation: Operation, instance: Instance | None) -> None:
     if instance is None:
         Version.objects.filter(operations=operation).update(preparation=Preparation.PREPARED, prepared_at=now)
         return
+    if operation.kind == OperationKind.MAIL:
+        return
     instance.failure = ""
     changed = ["failure"]
     match OperationKind(operation.kind):
@@ -209,6 +213,8 @@ def _apply_failure(operation: Operation, instance: Instance | None) -> None:
         for waiting in Operation.objects.filter(waits_for=operation, status=Outcome.QUEUED):
             _fail_waiting(waiting, operation)
         return
+    if operation.kind == OperationKind.MAIL:
+        return  # it says nothing of whether the instance runs
     instance.failure = operation.kind
     instance.save(update_fields=["failure"])
 

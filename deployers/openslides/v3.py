@@ -81,6 +81,9 @@ class OpenSlides3:
     def set_config(self, key: str, value: str) -> tuple[str, ...]:
         return shared.manage("changeconfig", key, value)
 
+    def send_test_mail(self, recipient: str) -> tuple[str, ...]:
+        return shared.manage("sendtestemail", recipient)
+
     def accounts(self, superadmin_password: str, admin: Login) -> tuple[Update, ...]:
         return shared.account_rows(superadmin_password, admin)
 

@@ -23,6 +23,7 @@ class Operation(models.Model):
     """Something that was asked for: who, what, how far it is, and how it ended. Kept as the instance's history."""
 
     kind = models.CharField(_("kind"), max_length=20, choices=OperationKind.choices)
+    recipient = models.EmailField(_("recipient"), blank=True, help_text=_("Of a test mail."))
     status = models.CharField(_("status"), max_length=20, choices=Outcome.choices, default=Outcome.QUEUED)
     instance = models.ForeignKey(
         "instances.Instance",

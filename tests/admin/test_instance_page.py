@@ -58,11 +58,11 @@ def typed(instance: Instance, **values: Any) -> dict[str, Any]:
 
 def test_buttons_are_shown_where_they_make_sense(browser: Client) -> None:
     old, _new = make_version(name="3.2"), make_version(name="3.3")
-    assert buttons(browser, make_installed(version=old)) == {"stop", "update", "remove"}
+    assert buttons(browser, make_installed(version=old)) == {"stop", "update", "mail", "remove"}
     stopped = make_installed(version=old, observed_state=State.STOPPED, desired_state=Desired.STOPPED)
-    assert buttons(browser, stopped) == {"start", "update", "remove"}
+    assert buttons(browser, stopped) == {"start", "update", "mail", "remove"}
     assert buttons(browser, make_installed(version=old, observed_state=State.ERROR)) == {
-        "start", "stop", "update", "remove",
+        "start", "stop", "update", "mail", "remove",
     }  # fmt: skip
     assert buttons(browser, make_failed(version=old)) == {"create", "remove"}
     assert buttons(browser, make_instance(version=old, removed_at=timezone.now())) == {"forget"}
@@ -329,3 +329,12 @@ def test_what_was_typed_is_escaped_on_every_page(browser: Client) -> None:
 
 def test_nothing_may_be_framed(browser: Client) -> None:
     assert browser.get(address("change", make_installed()))["X-Frame-Options"] == "DENY"
+
+
+def test_a_test_mail_is_asked_for_with_an_address(browser: Client) -> None:
+    instance = make_installed()
+    assert "Recipient" in browser.get(address("mail", instance)).content.decode()
+    assert "recipient" in browser.post(address("mail", instance), {"recipient": "nobody"}).context["form"].errors
+    browser.post(address("mail", instance), {"recipient": "chair@example.org"})
+    operation = instance.operations.get()
+    assert (operation.kind, operation.recipient) == (OperationKind.MAIL, "chair@example.org")

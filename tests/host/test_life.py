@@ -151,7 +151,7 @@ class TestLife:
     def test_a_stopped_one_says_that_it_is_inactive(self, party: Party, operator: Operator) -> None:
         operator.change("instances", party.id, {"state": "stopped"})
         operator.state_is(party.id, "stopped")
-        for language, words in (("de", "nicht aktiv"), ("en", "inactive")):
+        for language, words in (("de", "nicht aktiv"), ("en", "Not active")):
             answer = party.visitor.get("/", {"Accept-Language": language})
             assert answer.status == 503
             assert words in answer.text

@@ -26,12 +26,13 @@ class Buttons:
     start: bool = False
     stop: bool = False
     update: bool = False
+    mail: bool = False
     remove: bool = False
     forget: bool = False
 
     @property
     def any(self) -> bool:
-        return self.create or self.start or self.stop or self.update or self.remove or self.forget
+        return self.create or self.start or self.stop or self.update or self.mail or self.remove or self.forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def buttons_for(instance: Instance, user: User | AnonymousUser) -> Buttons:
         start=may_change and (instance.desired_state != Desired.ACTIVE or instance.observed_state in STOPPED),
         stop=may_change and instance.desired_state == Desired.ACTIVE,
         update=may_change and bool(newer_versions(instance)),
+        mail=may_change,
         remove=may_remove,
     )
 

@@ -16,7 +16,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
 from instances import operations
 from instances.admin.base import ModelAdmin
@@ -49,6 +49,14 @@ class UpdateForm(forms.Form):
     )
 
 
+class MailForm(forms.Form):
+    recipient = forms.EmailField(
+        label=_("Recipient"),
+        help_text=_("Gets a short mail from the instance, on the way that OpenSlides' own mails take."),
+        widget=UnfoldAdminEmailInputWidget(),
+    )
+
+
 def request_of(request: HttpRequest) -> operations.Request:
     """Who asks for an operation in the admin."""
     return operations.Request(via=Origin.ADMIN, user=request.user)  # type: ignore[arg-type]
@@ -64,6 +72,7 @@ class InstanceViews(ModelAdmin[Instance]):
             "start": self.start_view,
             "stop": self.stop_view,
             "update": self.update_view,
+            "mail": self.mail_view,
             "credentials": self.credentials_view,
         }
         own = [
@@ -103,6 +112,21 @@ class InstanceViews(ModelAdmin[Instance]):
                 return self._back(instance)
         context = self._page(request, instance, gettext("Update")) | {"form": form, "offered": offered}
         return TemplateResponse(request, "admin/instances/instance/update.html", context)
+
+    def mail_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The page that asks whom to send a test mail to."""
+        instance = self._find(request, object_id, "change_instance")
+        address = getattr(request.user, "email", "")
+        form = MailForm(request.POST or None, initial={"recipient": address})
+        if request.method == "POST" and form.is_valid():
+            try:
+                operations.send_test_mail(instance, form.cleaned_data["recipient"], request_of(request))
+            except OperationRefused as refused:
+                form.add_error(None, str(refused))
+            else:
+                return self._back(instance)
+        context = self._page(request, instance, gettext("Send a test mail")) | {"form": form}
+        return TemplateResponse(request, "admin/instances/instance/mail.html", context)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -40,14 +40,17 @@ def listen(path):
 def prepare():
     """Load what all processes have in common, which they share then.
 
-    Not daphne: it makes an event loop when it is imported, and Channels imports it for that.
+    Not daphne's server: it makes an event loop when it is imported, which processes cannot share. Channels imports it
+    for just that, and for a runserver that nobody needs here.
     """
+    import daphne
     import django
     from django.db import connections
 
-    sys.modules["daphne.server"] = types.ModuleType("daphne.server")
+    daphne.server = sys.modules["daphne.server"] = types.ModuleType("daphne.server")
+    daphne.server.Server = None
     django.setup()
-    del sys.modules["daphne.server"]
+    del sys.modules["daphne.server"], daphne.server
 
     from openslides_host.redis_client import forget_cache, pool
 

@@ -1,0 +1,123 @@
+"""Real servers, and instances of OpenSlides 2.3 and 3.3 that use them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+
+from deployers.caches.redis import RedisServer
+from deployers.databases.postgresql import ENGINE
+from tests.observing import wait_for
+from tests.openslides.hosted import Instance, new_directory, python_of
+from tests.postgresql import cluster
+from tests.tools import require
+
+PASSWORD = "the-control-plane-s"
+Make = Callable[..., Instance]
+
+
+@dataclass(frozen=True)
+class Redis:
+    """A server with an ACL file, on a unix socket, and the control plane's account on it."""
+
+    server: RedisServer
+    control: redis.Redis
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    program = require("redis-server", "redis-server")
+    with tempfile.TemporaryDirectory(prefix="mi-redis-") as name:
+        place = Path(name)
+        digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
+        (place / "users.acl").write_text(f"user default off\nuser openslides on #{digest} ~* &* +@all\n")
+        argv = [program, "--port", "0", "--unixsocket", place / "redis.sock", "--aclfile", place / "users.acl"]
+        process = subprocess.Popen([*argv, "--dir", place, "--save", ""], stdout=subprocess.DEVNULL)
+        try:
+            wait_for("redis listens", (place / "redis.sock").exists, 10)
+            socket = str(place / "redis.sock")
+            server = RedisServer(f"redis+socket://openslides:{PASSWORD}@{socket}")
+            with redis.Redis(unix_socket_path=socket, username="openslides", password=PASSWORD) as control:
+                yield Redis(server, control)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The directory of the server's socket."""
+    require("initdb", "postgresql")
+    with cluster() as url:
+        yield url.split(":5432/", 1)[1].removesuffix("/postgres")
+
+
+def database(directory: str, name: str) -> dict[str, object]:
+    return {"ENGINE": ENGINE, "NAME": name, "USER": "tests", "PASSWORD": "", "HOST": directory, "PORT": "5432"}
+
+
+def statement(directory: str, text: str) -> None:
+    connection = psycopg2.connect(host=directory, user="tests", dbname="postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(text)
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> Callable[[str], str]:
+    """The name of a database that a release has migrated."""
+    made: dict[str, str] = {}
+
+    def template(release: str) -> str:
+        if release not in made:
+            name = f"template_{release.replace('.', '_')}"
+            statement(postgres, f"CREATE DATABASE {name}")
+            place = new_directory()
+            instance = Instance(release, place, python_of(release), database(postgres, name))
+            instance.write_settings()
+            instance.run(*instance.profile.migrate())
+            shutil.rmtree(place)
+            made[release] = name
+        return made[release]
+
+    return template
+
+
+@pytest.fixture
+def make(redis_server: Redis, postgres: str, template: Callable[[str], str]) -> Iterator[Make]:
+    """Makes instances, which do not run yet: ``make(release, workers)``."""
+    made: list[tuple[Instance, str]] = []
+
+    def make(release: str, workers: int = 1, mail_socket: Path | None = None) -> Instance:
+        number = secrets.token_hex(16)
+        statement(postgres, f"CREATE DATABASE openslides_{number} TEMPLATE {template(release)}")
+        instance = Instance(
+            release, new_directory(), python_of(release), database(postgres, f"openslides_{number}"), None, mail_socket
+        )
+        made.append((instance, number))
+        if release.startswith("2") or workers > 1:
+            redis_server.server.admit(number, "its-password")
+            instance.redis = redis_server.server.access(number, "its-password")
+            # More than the control plane takes away: names of others' keys and channels are none of its business.
+            refused = ("-scan", "-randomkey", "-pubsub", "-dbsize", "-function", "-script|flush", "-script|kill")
+            redis_server.control.execute_command("ACL", "SETUSER", instance.redis.username, *refused)
+        instance.write_settings()
+        return instance
+
+    yield make
+    for instance, number in made:
+        instance.kill()
+        redis_server.server.dismiss(number)
+        statement(postgres, f"DROP DATABASE openslides_{number} WITH (FORCE)")
+        shutil.rmtree(instance.directory)
