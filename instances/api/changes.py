@@ -68,7 +68,7 @@ class ChangeSerializer(serializers.Serializer[Instance]):
         echoed = {name: EchoField(required=False, allow_null=True) for name in ECHOED}
         fields = super().get_fields()
         for name in ("event_organizer", "idle_minutes", "workers"):
-            fields[name].validators.extend(Instance._meta.get_field(name).validators)
+            fields[name].validators.extend(Instance._meta.get_field(name).validators)  # type: ignore[union-attr]
         return {**fields, **echoed}
 
 

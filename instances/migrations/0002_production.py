@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='instance',
             name='always_on',
-            field=models.BooleanField(default=False, help_text='It does not sleep: for the days of the assembly. Counts from the next start on.', verbose_name='always on'),
+            field=models.BooleanField(default=False, help_text='It does not sleep: for the days of the assembly.', verbose_name='always on'),
         ),
         migrations.AddField(
             model_name='instance',

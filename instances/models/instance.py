@@ -149,7 +149,7 @@ class Instance(models.Model):
     always_on = models.BooleanField(
         _("always on"),
         default=False,
-        help_text=_("It does not sleep: for the days of the assembly. Counts from the next start on."),
+        help_text=_("It does not sleep: for the days of the assembly."),
     )
     idle_minutes = models.PositiveIntegerField(
         _("idle time"),

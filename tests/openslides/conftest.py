@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,17 @@ import redis
 
 from deployers.caches.redis import RedisServer
 from deployers.databases.postgresql import ENGINE
+from deployers.routers.address import UnixAddress
 from tests.observing import wait_for
 from tests.openslides.hosted import Instance, new_directory, python_of
 from tests.postgresql import cluster
 from tests.tools import require
 
 PASSWORD = "the-control-plane-s"
+ITS_PASSWORD = "the-instance-s"
+REFUSED = ("-scan", "-randomkey", "-dbsize", "-pubsub", "-function", "-script|flush", "-script|kill")
 Make = Callable[..., Instance]
+Running = Callable[[str], Instance]
 
 
 @dataclass(frozen=True)
@@ -94,30 +99,51 @@ def template(postgres: str) -> Callable[[str], str]:
     return template
 
 
-@pytest.fixture
-def make(redis_server: Redis, postgres: str, template: Callable[[str], str]) -> Iterator[Make]:
-    """Makes instances, which do not run yet: ``make(release, workers)``."""
+@contextmanager
+def maker(redis_server: Redis, postgres: str, template: Callable[[str], str]) -> Iterator[Make]:
+    """Makes instances, which do not run yet: ``make(release, workers)``. All are removed in the end."""
     made: list[tuple[Instance, str]] = []
 
     def make(release: str, workers: int = 1, mail_socket: Path | None = None) -> Instance:
         number = secrets.token_hex(16)
         statement(postgres, f"CREATE DATABASE openslides_{number} TEMPLATE {template(release)}")
-        instance = Instance(
-            release, new_directory(), python_of(release), database(postgres, f"openslides_{number}"), None, mail_socket
-        )
+        own = database(postgres, f"openslides_{number}")
+        instance = Instance(release, new_directory(), python_of(release), own, mail_socket=mail_socket)
         made.append((instance, number))
-        if release.startswith("2") or workers > 1:
-            redis_server.server.admit(number, "its-password")
-            instance.redis = redis_server.server.access(number, "its-password")
-            # More than the control plane takes away: names of others' keys and channels are none of its business.
-            refused = ("-scan", "-randomkey", "-pubsub", "-dbsize", "-function", "-script|flush", "-script|kill")
-            redis_server.control.execute_command("ACL", "SETUSER", instance.redis.username, *refused)
+        if instance.profile.needs_redis(UnixAddress(instance.socket), workers):
+            redis_server.server.admit(number, ITS_PASSWORD)
+            instance.redis = redis_server.server.access(number, ITS_PASSWORD)
+            # More than the control plane takes away: what names others' keys and channels, or disturbs others.
+            redis_server.control.execute_command("ACL", "SETUSER", instance.redis.username, *REFUSED)
         instance.write_settings()
         return instance
 
-    yield make
-    for instance, number in made:
-        instance.kill()
-        redis_server.server.dismiss(number)
-        statement(postgres, f"DROP DATABASE openslides_{number} WITH (FORCE)")
-        shutil.rmtree(instance.directory)
+    try:
+        yield make
+    finally:
+        for instance, number in made:
+            instance.kill()
+            redis_server.server.dismiss(number)
+            statement(postgres, f"DROP DATABASE openslides_{number} WITH (FORCE)")
+            shutil.rmtree(instance.directory)
+
+
+@pytest.fixture
+def make(redis_server: Redis, postgres: str, template: Callable[[str], str]) -> Iterator[Make]:
+    with maker(redis_server, postgres, template) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def running(redis_server: Redis, postgres: str, template: Callable[[str], str]) -> Iterator[Running]:
+    """An instance of a release with three processes that answer, for all tests that leave it as it is."""
+    started: dict[str, Instance] = {}
+    with maker(redis_server, postgres, template) as make:
+
+        def running(release: str) -> Instance:
+            if release not in started:
+                started[release] = make(release, 3)
+                started[release].start(3)
+            return started[release]
+
+        yield running

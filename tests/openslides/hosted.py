@@ -190,6 +190,9 @@ class Visitor:
     def post(self, path: str, value: object) -> Answer:
         return self.ask("POST", path, json.dumps(value).encode(), **{"Content-Type": "application/json"})
 
+    def put(self, path: str, value: object) -> Answer:
+        return self.ask("PUT", path, json.dumps(value).encode(), **{"Content-Type": "application/json"})
+
     def headers(self) -> dict[str, str]:
         return {
             "Host": "assembly.example.org",
@@ -203,7 +206,9 @@ class Visitor:
         return self.post(f"{self.apps}/users/login/", {"username": username, "password": password}).status
 
     def who(self) -> int | None:
-        return self.get(f"{self.apps}/users/whoami/").json()["user_id"] or None  # type: ignore[no-any-return]
+        answer = self.get(f"{self.apps}/users/whoami/")
+        assert answer.status == 200, answer.body + self.instance.log.encode()
+        return answer.json()["user_id"] or None  # type: ignore[no-any-return]
 
     def upload(self, title: str, name: str, content: bytes) -> dict[str, Any]:
         """Through OpenSlides' form for files."""

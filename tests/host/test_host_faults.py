@@ -1,0 +1,131 @@
+"""When a part of the host fails: the operation ends at its step with a message to act on, and a new try works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.host.conftest import DOMAIN
+from tests.host.machine import Machine, Visitor
+from tests.host.operator import Operator
+from tests.host.scan import traces
+from tests.observing import wait_for
+
+
+def failed(operator: Operator, number: str) -> dict[str, Any]:
+    """The last operation, which must have failed."""
+    operator.settled(number, 200)
+    attributes: dict[str, Any] = operator.last_operation(number)["attributes"]
+    assert attributes["status"] == "failed", attributes
+    return attributes
+
+
+def tried_again(operator: Operator, number: str) -> None:
+    operator.change("instances", number, {"state": "active"})
+    found = operator.settled(number, 200)
+    assert found["attributes"]["state"] in ("active", "sleeping"), operator.last_operation(number)
+
+
+def removed(operator: Operator, number: str) -> None:
+    operator.remove("instances", number)
+    wait_for("it is removed", lambda: operator.send("GET", f"/api/instances/{number}").status == 404)
+
+
+@pytest.fixture(scope="module")
+def neighbour(operator: Operator, machine: Machine) -> Iterator[tuple[str, Visitor]]:
+    """Another instance, which nothing of all this may touch."""
+    number = operator.add("instances", {"slug": "neighbour", "always_on": True})["id"]
+    assert operator.settled(number, 300)["attributes"]["state"] == "active", operator.last_operation(number)
+    yield number, Visitor(machine, f"neighbour.{DOMAIN}")
+    removed(operator, number)
+
+
+@pytest.fixture(autouse=True)
+def untouched(neighbour: tuple[str, Visitor]) -> Iterator[None]:
+    yield
+    assert neighbour[1].get("/apps/core/version/").status == 200
+
+
+def test_postgresql_is_down(operator: Operator, machine: Machine) -> None:
+    """The control plane's own database is on the same server, so the operation is taken up again when it is back."""
+    number = operator.add("instances", {"slug": "no-database"})["id"]
+    machine.do("systemctl", "restart", "postgresql@15-main.service")
+    assert operator.settled(number, 200)["attributes"]["state"] == "active", operator.last_operation(number)
+    removed(operator, number)
+
+
+def test_an_image_that_cannot_be_fetched(operator: Operator) -> None:
+    version = operator.add("osversions", {"name": "3.3-missing", "image": "localhost/missing:1", "engine": "podman"})
+    choice = {"osversion": {"data": {"type": "osversions", "id": version["id"]}}}
+    number = operator.add("instances", {"slug": "no-image"}, choice)["id"]
+    error = failed(operator, number)["error"]
+    assert "localhost/missing:1" in error
+    assert "prepare the version again" in error
+    removed(operator, number)
+
+
+def test_a_certificate_that_is_missing(operator: Operator, machine: Machine) -> None:
+    files = {"certificate": "/etc/ssl/certs/none.pem", "certificate_key": "/etc/ssl/private/none.key"}
+    domain = operator.add("osdomains", {"domain": "other.test", **files})
+    number = operator.add("instances", {"slug": "no-certificate", "parent_domain": "other.test"})["id"]
+    attributes = failed(operator, number)
+    assert attributes["failed_step"] == "check that the domain is served"
+    assert "certificate" in attributes["error"]
+    assert "none.pem" in operator.get(f"/api/osdomains/{domain['id']}")["data"]["attributes"]["problem"]
+    assert traces(machine, number) == set()
+    operator.change("osdomains", domain["id"], {"certificate": "", "certificate_key": ""})
+    tried_again(operator, number)
+    assert Visitor(machine, "no-certificate.other.test").get("/apps/core/version/").status == 200
+    removed(operator, number)
+
+
+def test_nginx_refuses_its_configuration(operator: Operator, machine: Machine) -> None:
+    machine.do("tee", "/etc/nginx/conf.d/broken.conf", stdin="this is no configuration;\n")
+    operator.add("osdomains", {"domain": "third.test"})
+    number = operator.add("instances", {"slug": "no-nginx", "parent_domain": "third.test"})["id"]
+    attributes = failed(operator, number)
+    assert attributes["failed_step"] == "check that the domain is served"
+    assert "nginx" in attributes["error"]
+    assert traces(machine, number) == set()
+    machine.do("rm", "/etc/nginx/conf.d/broken.conf")
+    tried_again(operator, number)
+    removed(operator, number)
+
+
+def test_something_is_where_the_socket_belongs(operator: Operator, machine: Machine) -> None:
+    number = operator.add("instances", {"slug": "no-socket"})["id"]
+    operator.settled(number, 200)
+    operator.change("instances", number, {"state": "stopped"})
+    operator.settled(number)
+    machine.do("mkdir", "-p", f"/run/openslides/sockets/{number}.sock")
+    operator.change("instances", number, {"state": "active"})
+    error = failed(operator, number)["error"]
+    assert f"{number}.sock is in the way" in error
+    machine.do("rmdir", f"/run/openslides/sockets/{number}.sock")
+    tried_again(operator, number)
+    removed(operator, number)
+
+
+def test_an_openslides_that_cannot_start_shows_its_log(operator: Operator, machine: Machine) -> None:
+    number = operator.add("instances", {"slug": "broken"})["id"]
+    operator.settled(number, 200)
+    operator.change("instances", number, {"state": "stopped"})
+    operator.settled(number)
+    program = "/opt/openslides-multiinstance/app/deployers/openslides/inside/openslides_host/media.py"
+    machine.do("mv", program, f"{program}.away")
+    try:
+        operator.change("instances", number, {"state": "active"})
+        assert "openslides_host.media" in failed(operator, number)["error"]
+    finally:
+        machine.do("mv", f"{program}.away", program)
+    tried_again(operator, number)
+    removed(operator, number)
+
+
+def test_the_mode_path_is_refused_with_the_reason(operator: Operator) -> None:
+    document = {"data": {"type": "instances", "attributes": {"slug": "below", "mode": "path"}}}
+    answer = operator.send("POST", "/api/instances", document)
+    assert answer.status in (400, 422), answer.text
+    assert "subdomain" in answer.text

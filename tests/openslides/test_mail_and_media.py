@@ -1,0 +1,114 @@
+"""What OpenSlides gives to others to do: the relay sends its mail, nginx its files."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import UnixSocketController
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from deployers.readiness import UnixConnection
+from tests.openslides.conftest import Make
+from tests.openslides.hosted import Instance, Visitor, new_directory
+
+RELEASES = (("3.3", 1), ("2.3", 1))
+
+
+class Relay:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.envelopes: list[Envelope] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.envelopes.append(envelope)
+        return "250 OK"
+
+
+@pytest.mark.parametrize(("release", "workers"), RELEASES)
+def test_mail_leaves_by_the_relays_socket(make: Make, release: str, workers: int) -> None:
+    directory, relay = new_directory(), Relay()
+    controller = UnixSocketController(relay, str(directory / "mail.sock"))
+    controller.start()
+    try:
+        instance = make(release, workers, mail_socket=directory / "mail.sock")
+        instance.start(workers)
+        visitor = Visitor(instance)
+        assert visitor.login() == 200
+        user = visitor.post("/rest/users/user/", {"username": "anna", "last_name": "Müller", "groups_id": []}).json()
+        assert visitor.put(f"/rest/users/user/{user['id']}/", {**user, "email": "anna@example.org"}).status == 200
+        body = {"user_ids": [user["id"]], "subject": "Your account", "message": "Grüße an {name}, {url} {username}"}
+        answer = visitor.post("/rest/users/user/mass_invite_email/", body)
+        assert answer.status == 200, answer.body
+        assert answer.json()["count"] == 1, answer.json()
+    finally:
+        controller.stop()
+    (envelope,) = relay.envelopes
+    assert envelope.rcpt_tos == ["anna@example.org"]
+    assert isinstance(envelope.content, bytes)
+    message = message_from_bytes(envelope.content)
+    assert message["Subject"] == "Your account"
+    assert "Grüße an Müller" in message.get_payload(decode=True).decode()  # type: ignore[union-attr]
+
+
+def test_a_relay_that_is_down_is_no_error_for_the_server(make: Make, tmp_path: Path) -> None:
+    instance = make("3.3", 1, mail_socket=tmp_path / "nobody-listens.sock")
+    instance.start()
+    visitor = Visitor(instance)
+    assert visitor.login() == 200
+    user = visitor.post("/rest/users/user/", {"username": "anna", "email": "a@example.org", "groups_id": []}).json()
+    body = {"user_ids": [user["id"]], "subject": "x", "message": "x"}
+    assert visitor.post("/rest/users/user/mass_invite_email/", body).status in (200, 400)
+    assert visitor.who() == 1
+
+
+def media_path(instance: Instance, uploaded: dict[str, object]) -> str:
+    """Where the client looks for it."""
+    if instance.profile.major == 3:
+        return f"{instance.profile.media_url}{uploaded['title']}"
+    prefix = uploaded["media_url_prefix"]
+    assert prefix == instance.profile.media_url
+    return f"{prefix}{uploaded['mediafile']['name']}"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("release", "workers"), RELEASES)
+def test_nginx_is_told_to_send_a_file_to_who_may_see_it(make: Make, release: str, workers: int) -> None:
+    instance = make(release, workers)
+    instance.start(workers)
+    admin, stranger = Visitor(instance), Visitor(instance)
+    assert admin.login() == 200
+    uploaded = admin.upload("Tagesordnung.txt", "Tagesordnung für alle.txt", b"1. Welcome\n")
+    path = media_path(instance, uploaded)
+
+    answer = admin.get(path)
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    location = answer.headers["X-Accel-Redirect"]
+    assert location.startswith("/internal-media/")
+    assert location.isascii()
+    sent = UnixConnection("", 1)  # the same decoding as nginx': percent signs
+    del sent
+    from urllib.parse import unquote
+
+    assert (instance.media / unquote(location.removeprefix("/internal-media/"))).read_bytes() == b"1. Welcome\n"
+
+    refused = stranger.get(path)
+    assert refused.status == 403
+    assert "X-Accel-Redirect" not in refused.headers
+    assert admin.get(f"{instance.profile.media_url}nothing.txt").status == 404
+    for outside in ("../settings.py", "%2e%2e/%2e%2e/settings.py", "..%2f..%2fsettings.py"):
+        answer = admin.get(instance.profile.media_url + outside)
+        assert b"SECRET_KEY" not in answer.body
+        assert "X-Accel-Redirect" not in answer.headers
+
+
+def test_other_answers_are_left_as_they_are(make: Make) -> None:
+    instance = make("3.3")
+    (instance.directory / "static").mkdir(exist_ok=True)
+    (instance.directory / "static" / "instance-logo.png").write_bytes(b"\x89PNG logo")
+    instance.start()
+    answer = Visitor(instance).get("/instance-logo.png")
+    assert (answer.status, answer.body) == (200, b"\x89PNG logo")
+    assert "X-Accel-Redirect" not in answer.headers
