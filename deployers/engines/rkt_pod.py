@@ -46,6 +46,10 @@ WORKING_DIRECTORY = re.compile(r"(?:/[A-Za-z0-9._/-]*)?")
 WITH_UMASK = "import os, sys; os.umask(7); os.execvp(sys.argv[1], sys.argv[1:])"
 """The control plane must be able to remove what OpenSlides makes: the mask of acl(5) comes from this."""
 
+INSIDE = Path(__file__).resolve().parent.parent / "openslides" / "inside"
+SOCKETS = (Path("/run/postgresql"), Path("/run/redis-openslides"), Path("/run/openslides/mail.sock"))
+"""What every pod sees, and no file of the service user's names."""
+
 
 class Refused(Exception):
     """What the service user asks for is not done; the text is for the operator."""
@@ -63,12 +67,8 @@ class Host:
     data: Path = Path("/srv/openslides")
     web: Path = Path("/run/openslides/web")
     runtime: Path = Path("/run/openslides/rkt")
-    inside: Path = Path(__file__).resolve().parent.parent / "openslides" / "inside"
-    sockets: tuple[Path, ...] = (
-        Path("/run/postgresql"),
-        Path("/run/redis-openslides"),
-        Path("/run/openslides/mail.sock"),
-    )
+    inside: Path = INSIDE
+    sockets: tuple[Path, ...] = SOCKETS
 
     def uuid_file(self, name: str) -> Path:
         return self.runtime / f"{name}.uuid"

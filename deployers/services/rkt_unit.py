@@ -51,6 +51,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POLL_SECONDS = 0.1
 LOG_BYTES = 5_000_000
 LOOK_SECONDS = 60.0
+STOP_SECONDS = 10.0
 REFUSED = 126
 """The exit code of a task that was not done; a shell's for what it may not run."""
 LINE_OF_APP = re.compile(rb"^\[ *[0-9.]+\] [a-z0-9-]+\[[0-9]+\]: ")
@@ -122,6 +123,7 @@ def keep_log(host: Host, file: Path) -> None:
         try:
             os.close(writing)
             become(host)
+            os.umask(0o077)
             _write_log(reading, file)
         finally:
             os._exit(0)
@@ -193,7 +195,7 @@ def perform(host: Host, task_id: str, wanted: Mapping[str, Any], output: int, al
 
 def _watch(argv: Sequence[str], output: int, alive: int) -> int | None:
     """Run rkt. In a session of its own, which is how it tells that it is in a unit already, and need not make one."""
-    with subprocess.Popen(
+    process = subprocess.Popen(
         argv,
         env=environment(),
         cwd="/",
@@ -201,23 +203,32 @@ def _watch(argv: Sequence[str], output: int, alive: int) -> int | None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        rest = b""
-        while True:
-            code = process.poll()
-            while piece := process.stdout.read(65536):
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    os.write(output, stripped(line + b"\n"))
-            if code is not None:
-                os.write(output, stripped(rest))
-                return code if code >= 0 else 128 - code
-            if not _is_locked(alive):
-                process.terminate()
-                return None
-            time.sleep(POLL_SECONDS)
+    )
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    rest = b""
+    while True:
+        code = process.poll()
+        while piece := process.stdout.read(65536):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                os.write(output, stripped(line + b"\n"))
+        if code is not None:
+            os.write(output, stripped(rest))
+            return code if code >= 0 else 128 - code
+        if not _is_locked(alive):
+            _end(process)
+            return None
+        time.sleep(POLL_SECONDS)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """As systemd stops a pod; only one that has ended can be removed afterwards."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _is_locked(descriptor: int) -> bool:
