@@ -33,6 +33,8 @@ class ComposedDeployer:
         return self.preparer(version).plan(version)
 
     def discard(self, version: VersionSpec) -> Plan:
+        if version.engine not in self.parts.engines:
+            return ()  # it was never prepared here
         preparer = self.preparer(version)
         return (Step(f"remove the files of {version.name}", lambda log: preparer.discard(version)),)
 

@@ -14,6 +14,7 @@ from deployers.databases.sqlite import SqliteServer
 from deployers.deployer import Deployer
 from deployers.engines.engine import Engine
 from deployers.engines.podman import Podman, PodmanSettings
+from deployers.engines.rkt import Rkt
 from deployers.errors import HostNotSetUp, UnknownEngine
 from deployers.layout import SystemdLayout
 from deployers.mail import Mail
@@ -63,7 +64,9 @@ def _engine(key: str, layout: SystemdLayout, settings: ProductionSettings, facts
     """Raises UnknownEngine."""
     if key == "podman":
         return Podman(layout, settings.podman)
-    raise UnknownEngine(key, ("podman",))
+    if key == "rkt":
+        return Rkt(layout, facts.instance_uid, settings.podman.pull_timeout)
+    raise UnknownEngine(key, ("podman", "rkt"))
 
 
 def production_deployer(settings: ProductionSettings) -> Deployer:

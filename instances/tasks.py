@@ -10,7 +10,7 @@ from django.conf import settings
 from deployers.errors import DeployError
 from deployers.spec import DomainSpec, VersionSpec
 from instances import looks, messages, runner
-from instances.deployment import deployer_for
+from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Domain, Host
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def open_domain(host_kind: str, domain_id: int) -> None:
     try:
         deployer_for(host_kind).open_domain(domain.spec())
         problem = ""
-    except DeployError as error:
+    except (DeployError, UnsupportedHost) as error:
         problem = str(error)
         logger.warning("Domain %s: %s", domain, error)
     Domain.objects.filter(pk=domain_id).update(problem=problem)

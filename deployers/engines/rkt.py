@@ -25,7 +25,6 @@ from pathlib import Path
 from deployers.commands import run
 from deployers.engines.engine import Command, Process
 from deployers.engines.rkt_answers import (
-    AnswerUnknown,
     Image,
     ImageStays,
     RktFailed,
@@ -62,7 +61,7 @@ class Pinned:
 
 
 class Rkt:
-    """See the module. ``instance_uid``: who pods run as, which root's unit decides. ``timeout``: seconds for a fetch."""
+    """See the module. ``instance_uid``: who pods run as (root's unit decides). ``timeout``: seconds for a fetch."""
 
     names_move = True
 
@@ -167,12 +166,8 @@ class Rkt:
                 raise RktImageRefused(reference, error.tail) from error
             log(f"Nobody publishes {reference}; rkt has it.\n")
             image_id = max(named, key=lambda image: image.imported).id
-        images = {image.id: image.name for image in self.images()}
-        if image_id is None or image_id not in images:
+        if image_id is None or image_id not in {image.id for image in self.images()}:
             raise RktImageRefused(reference, "rkt says that it was fetched, and does not have it")
-        if images[image_id].startswith(STAGE1):
-            self._remove({image_id})
-            raise RktImageRefused(reference, f"it calls itself {images[image_id]}, which is a part of rkt")
         return image_id
 
     def _stored(self, prefix: str) -> str:

@@ -28,7 +28,10 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("unauthorized|401", "the registry wants credentials: /etc/rkt/auth.d"),
     ("no such file or directory", "there is no such file on this host"),
     ("invalid image string|invalid port|malformed app string", "rkt does not take such a name"),
-    ("no image IDs found|cannot find aci|rkt has no image", "the image is not in rkt's store: prepare the version again"),
+    (
+        "no image IDs found|cannot find aci|rkt has no image",
+        "the image is not in rkt's store: prepare the version again",
+    ),
     ("error setting up stage1: invalid argument", "/var/lib/rkt must not lie on an overlay: put it on a disk"),
     ("cannot get configuration", "a file in /etc/rkt or /usr/lib/rkt is damaged: rkt config says which"),
     ("no space left on device", "the disk of /var/lib/rkt is full: df, and rkt image list"),
@@ -65,7 +68,9 @@ class ImageStays(DeployError):
     image_id: str
 
     def __str__(self) -> str:
-        return f"rkt did not remove the image {self.image_id}. See what holds it: rkt image rm {self.image_id}, as root."
+        return (
+            f"rkt did not remove the image {self.image_id}. See what holds it: rkt image rm {self.image_id}, as root."
+        )
 
 
 @dataclass(eq=False)

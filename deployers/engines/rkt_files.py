@@ -23,7 +23,7 @@ FILE_BYTES = 256 * 1024
 
 
 def read_host(file: Path = HOST_FILE) -> Host:
-    """``rkt_stage1`` in host.json may pin the stage1 image by its hash. Raises Refused, OSError, KeyError, ValueError."""
+    """``rkt_stage1`` in host.json pins the stage1 image by its hash. Raises Refused, OSError, KeyError, ValueError."""
     user = pwd.getpwnam(SERVICE_USER)
     facts = json.loads(file.read_text(encoding="utf-8"))
     stage1 = facts.get("rkt_stage1")

@@ -197,7 +197,7 @@ def rkt_run(host: Host, pod: Pod, uuid_file: Path, sockets: Sequence[Path], moun
 
 def _volumes(host: Host, pod: Pod, sockets: Sequence[Path]) -> list[tuple[Path, bool]]:
     """Paths, and whether they may be changed; a directory before what is in it."""
-    seen = {path: False for path in (host.inside, *sockets, *pod.reads)}
+    seen = dict.fromkeys((host.inside, *sockets, *pod.reads), False)
     for writable in pod.writes:
         seen = {path: False for path in seen if not path.is_relative_to(writable)}
     return sorted({**seen, **dict.fromkeys(pod.writes, True)}.items())

@@ -12,6 +12,7 @@ image there, and he can replace the images that root will run.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import subprocess
@@ -36,6 +37,7 @@ from deployers.engines.rkt_files import (
 )
 from deployers.engines.rkt_pod import (
     ID,
+    STAGE1,
     Host,
     Pod,
     Refused,
@@ -52,6 +54,7 @@ POLL_SECONDS = 0.1
 LOG_BYTES = 5_000_000
 LOOK_SECONDS = 60.0
 STOP_SECONDS = 10.0
+TEN_YEARS = "87600h"
 REFUSED = 126
 """The exit code of a task that was not done; a shell's for what it may not run."""
 LINE_OF_APP = re.compile(rb"^\[ *[0-9.]+\] [a-z0-9-]+\[[0-9]+\]: ")
@@ -91,18 +94,12 @@ def run(host: Host, instance_id: str) -> None:
     keep_log(host, directory / "log" / "instance.log")
     argv = pod_command(host, instance_id, instance_pod(host, instance_id, read_json(host, directory / "service.json")))
     notify = {"NOTIFY_SOCKET": os.environ["NOTIFY_SOCKET"]} if "NOTIFY_SOCKET" in os.environ else {}
-    os.execvpe(argv[0], argv, {**environment(), **notify})
+    os.execvpe(argv[0], argv, {**environment(), **notify})  # noqa: S606
 
 
 def pod_command(host: Host, name: str, pod: Pod) -> list[str]:
     """Raises Refused: the image is not in rkt's store, or asks for too much; a place is not the service user's."""
-    done = subprocess.run(
-        ["rkt", "image", "cat-manifest", pod.image],
-        env=environment(),
-        timeout=LOOK_SECONDS,
-        capture_output=True,
-        check=False,
-    )
+    done = look(("image", "cat-manifest", pod.image))
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
         raise Refused(f"rkt has no image {pod.image} ({said}). Prepare the version again.")
@@ -180,17 +177,39 @@ def perform(host: Host, task_id: str, wanted: Mapping[str, Any], output: int, al
     if kind == "run":
         return _watch(pod_command(host, task_id, task_pod(host, task_id, wanted)), output, alive)
     if kind == "fetch":
-        return _watch(rkt_fetch(wanted.get("image")), output, alive)
+        return fetch(rkt_fetch(wanted.get("image")), output, alive)
     if kind == "discard":
-        return _watch(["rkt", "image", "rm", image_hash(wanted.get("image"))], output, alive)
+        code = _watch(["rkt", "image", "rm", image_hash(wanted.get("image"))], output, alive)
+        # What was unpacked of it; images themselves are never too old.
+        return code or _watch(["rkt", "image", "gc", f"--grace-period={TEN_YEARS}"], output, alive)
     if kind not in LISTS:
         raise Refused(f"{kind!r} is no task")
-    done = subprocess.run(
-        ["rkt", *LISTS[kind]], env=environment(), timeout=LOOK_SECONDS, capture_output=True, check=False
-    )
+    done = look(LISTS[kind])
     # `rkt list` complains of pods that come and go while it looks, and succeeds.
     os.write(output, done.stderr if done.returncode else done.stdout)
     return done.returncode
+
+
+def fetch(argv: Sequence[str], output: int, alive: int) -> int | None:
+    """rkt finds its own stage1 by name, in the store that all images come to: one that takes that name is removed."""
+    before = _stage1_images()
+    code = _watch(argv, output, alive)
+    for image in sorted(_stage1_images() - before):
+        look(("image", "rm", image))
+        os.write(output, f"{image} calls itself {STAGE1}, which is a part of rkt; it was removed.\n".encode())
+        code = REFUSED
+    return code
+
+
+def _stage1_images() -> set[str]:
+    images = json.loads(look(LISTS["images"]).stdout or b"null") or []
+    return {image_hash(image["id"]) for image in images if image.get("name", "").startswith(STAGE1)}
+
+
+def look(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["rkt", *arguments], env=environment(), timeout=LOOK_SECONDS, capture_output=True, check=False
+    )
 
 
 def _watch(argv: Sequence[str], output: int, alive: int) -> int | None:

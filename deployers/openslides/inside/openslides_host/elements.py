@@ -1,5 +1,7 @@
 """OpenSlides 3's element cache and its locks, kept under the instance's prefix."""
 
+import functools
+
 from django.apps import AppConfig
 
 from openslides_host.redis_client import ELEMENTS, LOCK, name
@@ -11,6 +13,24 @@ async def clear_cache(self):
 
     async with get_connection() as redis:
         await redis.delete(*[name(key) for key in ELEMENTS])
+
+
+def knowing_redis_7(evaluate):
+    """Redis 7 puts ERR before an error that has no code, by which OpenSlides learns that the cache is empty."""
+
+    @functools.wraps(evaluate)
+    async def wrapped(*args, **kwargs):
+        from aioredis import ReplyError
+        from openslides.utils.cache_providers import CacheReset
+
+        try:
+            return await evaluate(*args, **kwargs)
+        except ReplyError as error:
+            if str(error) == "ERR cache_reset":
+                raise CacheReset() from error
+            raise
+
+    return wrapped
 
 
 class Elements(AppConfig):
@@ -30,4 +50,5 @@ class Elements(AppConfig):
         for key in ELEMENTS:
             setattr(RedisCacheProvider, f"{key}_cache_key", name(key))
         RedisCacheProvider.clear_cache = clear_cache
+        RedisCacheProvider.eval = knowing_redis_7(RedisCacheProvider.eval)
         RedisLockProvider.lock_prefix = name(LOCK)

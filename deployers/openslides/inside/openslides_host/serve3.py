@@ -19,7 +19,8 @@ def main(path, processes):
     from openslides_host.processes import run
 
     prepare()
-    return run([daphne] * processes)
+    # One process makes what is missing, say the cache: OpenSlides does not keep a second from using it half made.
+    return run([first_start]) or run([daphne] * processes)
 
 
 def listen(path):
@@ -57,6 +58,11 @@ def prepare():
     forget_cache()
     pool().disconnect()
     connections.close_all()
+
+
+def first_start():
+    """What OpenSlides does when it is loaded."""
+    import openslides.asgi  # noqa: F401
 
 
 def daphne():
