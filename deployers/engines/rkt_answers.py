@@ -25,8 +25,9 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("attempted fallback to API v1", "the registry has no such image or tag"),
     ("gave HTTP response to HTTPS client", "the registry does not speak TLS, which only one on this machine may"),
     ("connection refused|no such host|timeout|unreachable", "the registry cannot be reached"),
-    ("unauthorized|401", "the registry wants credentials: /etc/rkt/auth.d"),
-    ("no such file or directory", "there is no such file on this host"),
+    ("unauthorized|status code 401", "the registry wants credentials: /etc/rkt/auth.d"),
+    ("Unable to open|can't execute|error looking up", "the program is not in the image"),
+    ("no such file or directory|Failed to stat", "there is no such file on this host"),
     ("invalid image string|invalid port|malformed app string", "rkt does not take such a name"),
     (
         "no image IDs found|cannot find aci|rkt has no image",
@@ -35,7 +36,6 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("error setting up stage1: invalid argument", "/var/lib/rkt must not lie on an overlay: put it on a disk"),
     ("cannot get configuration", "a file in /etc/rkt or /usr/lib/rkt is damaged: rkt config says which"),
     ("no space left on device", "the disk of /var/lib/rkt is full: df, and rkt image list"),
-    ("not found|No such file", "the program is not in the image"),
 )
 """Patterns of what rkt says, and what it means; the first that fits."""
 
