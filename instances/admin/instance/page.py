@@ -44,6 +44,7 @@ class Head:
     buttons: Buttons
     card: Card | None
     created: str
+    since: str
     page_key: str
 
     @property
@@ -103,6 +104,7 @@ def head_of(instance: Instance, request: HttpRequest) -> Head:
         buttons=buttons_for(instance, request.user),
         card=card_of(last, request),
         created=ago(instance.created_at),
+        since=ago(instance.state_since) if instance.state_since else "",
         page_key=_page_key(instance),
     )
 
