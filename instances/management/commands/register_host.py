@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from instances import first_run, operations
+from instances import domains, first_run, operations
 from instances.choices import Engine, HostKind
 from instances.models import Domain, Host, Version
 
@@ -57,7 +57,9 @@ class Command(BaseCommand):
     def _domain(self, name: str) -> list[str]:
         if Domain.objects.filter(domain=name).exists():
             return []
-        _save(Domain(domain=name, default=not Domain.objects.filter(default=True).exists()))
+        domain = Domain(domain=name, default=not Domain.objects.filter(default=True).exists())
+        _save(domain)
+        domains.open_on_hosts(domain)
         return [f"domain {name}"]
 
     def _versions(self, images: Path) -> list[str]:
