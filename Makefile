@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p tests.isolation
 DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
-REAL_TESTS := tests/deployers tests/databases tests/caches tests/routers tests/images tests/embedded tests/browser
+REAL_TESTS := tests/deployers tests/databases tests/caches tests/engines tests/openslides tests/routers tests/images \
+	tests/embedded tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench lock docs translations clean image host
