@@ -47,7 +47,7 @@ def asleep(operator: Operator, count: int) -> None:
         answer = operator.get("/api/instances?filter[state]=sleeping")
         return bool(answer["meta"]["pagination"]["count"] >= count)
 
-    wait_for(f"{count} sleep", all_sleep, 600, every=2)
+    wait_for(f"{count} sleep", all_sleep, 1500, every=2)
     time.sleep(5)
 
 
@@ -66,9 +66,10 @@ def main(instances: int) -> int:
         asleep(operator, SAMPLES + 1)
         memory, processes = usage(machine)
         made = SAMPLES + 1
-        while made < instances:
-            create(operator, f"fleet-{made}")
-            made += 1
+        for count in range(made, instances):
+            values = {"slug": f"fleet-{count}", "idle_minutes": 1, "db": "sqlite"}
+            operator.add("instances", values)
+        made = max(made, instances)
         asleep(operator, made)
         memory_all, processes_all = usage(machine)
         last = [create(operator, f"last-{count}")[1] for count in range(SAMPLES)]

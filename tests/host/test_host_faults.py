@@ -72,7 +72,7 @@ def test_a_certificate_that_is_missing(operator: Operator, machine: Machine) -> 
     number = operator.add("instances", {"slug": "no-certificate", "parent_domain": "other.test"})["id"]
     attributes = failed(operator, number)
     assert attributes["failed_step"] == "check that the domain is served"
-    assert "certificate" in attributes["error"]
+    assert "none.pem does not exist. Put it there" in attributes["error"]
     assert "none.pem" in operator.get(f"/api/osdomains/{domain['id']}")["data"]["attributes"]["problem"]
     assert traces(machine, number) == set()
     operator.change("osdomains", domain["id"], {"certificate": "", "certificate_key": ""})
