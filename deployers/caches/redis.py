@@ -1,6 +1,7 @@
 """Cache server ``redis``: an ACL user per instance, which can touch the keys and channels with its prefix only.
 
-Source: redis.io, "ACL". A rule ``#HASH`` is the SHA-256 of the password, so the password itself is not sent.
+Source: redis.io, "ACL". A rule ``#HASH`` is the SHA-256 of the password, so the password itself is not sent. A change
+and ACL SAVE are one transaction: no account is in force that is not in the file, and none in the file that is gone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,28 @@ from deployers.openslides.profile import RedisAccess
 
 KEYS_AT_ONCE = 1000
 TIMEOUT_SECONDS = 10.0
+COMMANDS = (
+    "+@all",
+    "-@admin",
+    "-@dangerous",
+    # What names the keys and channels of others: a session's key is enough to be its user.
+    "-scan",
+    "-randomkey",
+    "-pubsub",
+    "-client|tracking",
+    "-client|caching",
+    # What others would notice.
+    "-dbsize",
+    "-function",
+    "-script|flush",
+    "-script|kill",
+    "-script|debug",
+    # Other databases of the server: keys are looked for, and removed, in the first one only.
+    "-select",
+    "-move",
+    "-copy",
+)
+"""What an instance may do with its own keys. Commands with a ``|`` have been known since Redis 7."""
 
 
 class RedisServer(CacheServer):
@@ -35,23 +58,25 @@ class RedisServer(CacheServer):
 
     def admit(self, instance_id: str, password: str) -> None:
         user, digest = name(instance_id), hashlib.sha256(password.encode()).hexdigest()
+        rules = ("reset", "on", f"#{digest}", f"~{user}:*", f"&{user}:*", *COMMANDS)
         with self._client() as client:
-            client.acl_setuser(
-                user,
-                enabled=True,
-                reset=True,
-                hashed_passwords=[f"+{digest}"],
-                keys=[f"{user}:*"],
-                channels=[f"{user}:*"],
-                categories=["+@all", "-@admin", "-@dangerous"],
+            # Redis words rules in its own way, so the account is compared with one that is made of them.
+            wanted = f"{user}-wanted"
+            _made, expected, found, _gone = _together(
+                client,
+                ("ACL", "SETUSER", wanted, *rules),
+                ("ACL", "GETUSER", wanted),
+                ("ACL", "GETUSER", user),
+                ("ACL", "DELUSER", wanted),
             )
-            client.acl_save()
+            if found != expected:
+                _change(client, user, "ACL", "SETUSER", user, *rules)
 
     def dismiss(self, instance_id: str) -> None:
         user = name(instance_id)
         with self._client() as client:
-            if client.acl_deluser(user):
-                client.acl_save()
+            if client.acl_getuser(user) is not None:
+                _change(client, user, "ACL", "DELUSER", user)
             cursor = 0
             while True:
                 cursor, keys = client.scan(cursor, match=f"{user}:*", count=KEYS_AT_ONCE)
@@ -79,6 +104,28 @@ class RedisServer(CacheServer):
             raise CacheUnusable(str(self.socket), str(error)) from error
         finally:
             client.close()
+
+
+def _change(client: redis.Redis, user: str, *command: str) -> None:
+    """Change an account, in the file as well."""
+    try:
+        _together(client, command, ("ACL", "SAVE"))
+    except redis.ResponseError:
+        # The file was not written, but Redis takes no command back. So that the next try finds something to change:
+        client.acl_setuser(user, enabled=False)
+        raise
+
+
+def _together(client: redis.Redis, *commands: tuple[str, ...]) -> list[object]:
+    """In one transaction. Raises what Redis refuses, without the command: it may hold a password's hash."""
+    with client.pipeline(transaction=True) as batch:
+        for command in commands:
+            batch.execute_command(*command)  # type: ignore[no-untyped-call]
+        answers: list[object] = batch.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, redis.RedisError):
+            raise answer
+    return answers
 
 
 def name(instance_id: str) -> str:

@@ -103,7 +103,7 @@ class DatabaseServer(Protocol):
         ...
 
     def make_empty(self, database: Database, password: str) -> None:
-        """Make a database without a table, and the account that owns it."""
+        """Make a database without a table, and the account that owns it; one that exists is replaced."""
         ...
 
     def files(self, database: Database) -> tuple[Path, ...]:

@@ -4,6 +4,9 @@ The control plane's role may make databases and roles (CREATEDB, CREATEROLE), an
 an instance: it is a member of the instance's role, by which it writes accounts and event. Whoever logs in with a
 password (instances, and templates while they are built) is a member of GROUP, which pg_hba.conf lets in by unix socket
 only, and only to a database whose name is a role that he is a member of (``samerole``).
+
+A template database is the control plane's own, and what is in it its account's: REASSIGN OWNED, which gives the
+contents of a copy to the instance, moves databases of the account as well, so it must have none.
 """
 
 from __future__ import annotations
@@ -22,13 +25,18 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import encrypt_password
 
 from deployers.databases.database import Database, Update, Value
-from deployers.errors import DatabaseServerUnusable, RowMissing, UsernameTaken
+from deployers.databases.postgresql_errors import unusable
+from deployers.errors import RowMissing, UsernameTaken
 from deployers.layout import checked_id
 from deployers.spec import VersionSpec
 
 GROUP = "openslides_instances"
 ENGINE = "openslides_host.postgresql"
 """Django's PostgreSQL engine, made to work with a psycopg2 that is newer than OpenSlides' Django: ``inside/``."""
+OPTIONS = "-c lock_timeout=60s"
+"""Sent with the connection: a step must fail, not wait for ever, where somebody holds a lock."""
+MAKER_ADMINISTERS = 160000
+"""PostgreSQL 16 gives who makes a role the right to administer it, and refuses that it is given again."""
 TOKEN_DIGITS = 8
 TEMPLATE_DIGITS = 16
 BUSY_SECONDS = 60.0
@@ -59,21 +67,23 @@ class Server:
                 dbname=name,
                 application_name="openslides-multiinstance",
                 connect_timeout=10,
+                options=OPTIONS,
             )
             with closing(connection):
                 connection.autocommit = True
                 yield connection
         except psycopg2.Error as error:
-            raise DatabaseServerUnusable(name, _reason(error)) from error
+            raise unusable(name, error) from error
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresDatabase:
-    """One database. ``name``: also of the role that logs in to it, but for drafts: they belong to the instance's."""
+    """One database. ``owner``: the role that OpenSlides logs in with. ``role``: one that goes with the database."""
 
     server: Server
     name: str
     owner: str
+    role: str | None = None
 
     def django(self, password: str = "") -> dict[str, object]:
         return {
@@ -83,6 +93,7 @@ class PostgresDatabase:
             "PASSWORD": password,
             "HOST": self.server.instance_host,
             "PORT": str(self.server.port),
+            "CONN_MAX_AGE": 0,
         }
 
     def exists(self) -> bool:
@@ -120,117 +131,121 @@ class PostgresServer:
 
     def template(self, version: VersionSpec) -> PostgresDatabase:
         name = f"openslides_template_{_digest(version.directory_name, TEMPLATE_DIGITS)}"
-        return PostgresDatabase(self.server, name, name)
+        return PostgresDatabase(self.server, name, owner=name, role=name)
 
     def instance(self, instance_id: str) -> PostgresDatabase:
         role = _role(instance_id)
-        return PostgresDatabase(self.server, role, role)
+        return PostgresDatabase(self.server, role, owner=role)
 
     def draft(self, instance_id: str) -> PostgresDatabase:
         role = _role(instance_id)
-        return PostgresDatabase(self.server, f"{role}_draft", role)
+        return PostgresDatabase(self.server, f"{role}_draft", owner=role, role=f"{role}_draft")
 
     def kept(self, instance_id: str, token: str) -> PostgresDatabase:
         role = _role(instance_id)
-        return PostgresDatabase(self.server, f"{role}_kept_{_digest(token, TOKEN_DIGITS)}", role)
+        return PostgresDatabase(self.server, f"{role}_kept_{_digest(token, TOKEN_DIGITS)}", owner=role)
 
     def admit(self, database: Database, password: str) -> None:
         with self.server.connection() as connection:
-            self._admit(connection, _mine(database), password)
+            _admit(connection, _mine(database).owner, password)
 
     def dismiss(self, database: Database) -> None:
-        mine = _mine(database)
+        owner = _mine(database).owner
         with self.server.connection() as connection:
-            if _role_exists(connection, mine.owner):
-                _run(connection, "ALTER ROLE {} NOLOGIN", mine.owner)
-            _end_sessions(connection, mine.name)
+            if _present(connection, owner).roles:
+                _run(connection, "ALTER ROLE {} NOLOGIN", owner)
+                _end_sessions(connection, "usename", owner)
 
     def make_empty(self, database: Database, password: str) -> None:
         mine = _mine(database)
         with self.server.connection() as connection:
-            self._admit(connection, mine, password)
-            # Owned by the control plane: a later REASSIGN OWNED moves databases, too, and must find none.
+            _drop(connection, mine.name)
+            _admit(connection, mine.owner, password)
             _run(connection, "CREATE DATABASE {}", mine.name)
             _run(connection, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC", mine.name)
-            _run(connection, "GRANT ALL ON DATABASE {} TO {}", mine.name, mine.owner)
+            _run(connection, "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}", mine.name, mine.owner)
         with self.server.connection(mine.name) as connection:
-            _run(connection, "GRANT ALL ON SCHEMA public TO {}", mine.owner)
+            # The owner, not one with a right to it: in copies a right would keep the role from being dropped.
+            _run(connection, "ALTER SCHEMA public OWNER TO {}", mine.owner)
 
     def copy_closed(self, source: Database, target: Database) -> None:
-        """CREATE DATABASE copies files when nobody has the source open; who has it for a moment is waited for."""
-        origin, copy = _mine(source), _mine(target)
+        """CREATE DATABASE copies a database that nobody has open; who has it for a moment is waited for."""
+        self._copy(_mine(source), _mine(target), evict=False)
+
+    def copy_live(self, source: Database, target: Database) -> None:
+        self._copy(_mine(source), _mine(target), evict=True)
+
+    def _copy(self, origin: PostgresDatabase, copy: PostgresDatabase, *, evict: bool) -> None:
         with self.server.connection() as connection:
             _drop(connection, copy.name)
-            if not _role_exists(connection, copy.owner):
-                raise DatabaseServerUnusable(copy.name, f"the role {copy.owner} is missing; start the operation again")
-            if copy.name != copy.owner and not _role_exists(connection, copy.name):
-                # pg_hba.conf, samerole: who is to log in to a database must be a member of a role with its name.
-                _run(connection, "CREATE ROLE {} NOLOGIN", copy.name)
-                _run(connection, "GRANT {} TO {}", copy.name, copy.owner)
-            _wait_for_source(connection, origin.name, copy.name)
-            _run(connection, "ALTER DATABASE {} OWNER TO {}", copy.name, copy.owner)
+            _copy_when_unused(connection, origin.name, copy, evict=evict)
             _run(connection, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC", copy.name)
+            if origin.owner == copy.owner and copy.role is not None and not _present(connection, copy.role).roles:
+                # An instance's data in a draft: OpenSlides will log in to migrate it, so there must be a role with the
+                # database's name that it is a member of (pg_hba.conf, samerole).
+                _run(connection, "CREATE ROLE {} NOLOGIN ROLE {}", copy.role, copy.owner)
         if origin.owner != copy.owner:
             with self.server.connection(copy.name) as connection:
                 _run(connection, "REASSIGN OWNED BY {} TO {}", origin.owner, copy.owner)
-                _run(connection, "GRANT ALL ON SCHEMA public TO {}", copy.owner)
-
-    def copy_live(self, source: Database, target: Database) -> None:
-        with self.server.connection() as connection:
-            _end_sessions(connection, _mine(source).name)
-        self.copy_closed(source, target)
 
     def replace(self, source: Database, target: Database) -> None:
+        """In one transaction: whoever is interrupted has the old database, or the new one."""
         origin, place = _mine(source), _mine(target)
+        old = f"{place.name}_old"
         with self.server.connection() as connection:
-            _end_sessions(connection, origin.name)
-            _drop(connection, place.name)
-            _run(connection, "ALTER DATABASE {} RENAME TO {}", origin.name, place.name)
-            if origin.owner != place.owner:  # templates: their roles have their names
-                _run(connection, "DROP ROLE IF EXISTS {}", place.owner)
-                _run(connection, "ALTER ROLE {} RENAME TO {}", origin.owner, place.owner)
+            found = _present(connection, place.name, old, *(role for role in (origin.role, place.role) if role))
+            if old in found.databases | found.roles:
+                _drop_with_role(connection, old)
+            _end_sessions(connection, "datname", origin.name, place.name)
+            with _transaction(connection):
+                if place.name in found.databases:
+                    _run(connection, "ALTER DATABASE {} RENAME TO {}", place.name, old)
+                if place.role is not None:
+                    if place.role in found.roles:
+                        _run(connection, "ALTER ROLE {} RENAME TO {}", place.role, old)
+                    _run(connection, "ALTER ROLE {} RENAME TO {}", origin.owner, place.role)
+                _run(connection, "ALTER DATABASE {} RENAME TO {}", origin.name, place.name)
+            if place.name in found.databases:
+                _drop(connection, old)
+            if place.role in found.roles:
+                _run(connection, "DROP ROLE {}", old)
+            if place.role is None and origin.role in found.roles:
+                _run(connection, "DROP ROLE {}", origin.role)
 
     def drop(self, database: Database) -> None:
+        """An instance's own role stays: drafts and copies come and go."""
         mine = _mine(database)
         with self.server.connection() as connection:
-            _drop(connection, mine.name)
-            # An instance's own role stays: drafts and copies come and go.
-            if mine.name != mine.owner or mine.name.startswith("openslides_template_"):
-                _run(connection, "DROP ROLE IF EXISTS {}", mine.name)
+            for name in (mine.name, f"{mine.name}_old"):
+                _drop(connection, name)
+            if mine.role is not None:
+                _run(connection, "DROP ROLE IF EXISTS {}, {}", mine.role, f"{mine.role}_old")
 
     def drop_kept(self, instance_id: str, except_token: str | None) -> None:
         stays = self.kept(instance_id, except_token).name if except_token is not None else ""
         with self.server.connection() as connection:
-            for name in _databases(connection, f"{_role(instance_id)}_kept_"):
+            for name in _beginning(connection, f"{_role(instance_id)}_kept_").databases:
                 if name != stays:
                     _drop(connection, name)
-                    _run(connection, "DROP ROLE IF EXISTS {}", name)
 
     def forget(self, instance_id: str) -> None:
-        role = _role(instance_id)
         with self.server.connection() as connection:
-            for name in _databases(connection, role):
+            found = _beginning(connection, _role(instance_id))
+            for name in found.databases:
                 _drop(connection, name)
-            for name in _roles(connection, f"{role}_"):
+            for name in found.roles:
                 _run(connection, "DROP ROLE IF EXISTS {}", name)
-            _run(connection, "DROP ROLE IF EXISTS {}", role)
 
     def files(self, database: Database) -> tuple[Path, ...]:
         return ()
 
-    def _admit(self, connection: Connection, database: PostgresDatabase, password: str) -> None:
-        # The verifier (RFC 5803), so that the password is in no statement that might be logged.
-        verifier = encrypt_password(password, database.owner, connection, "scram-sha-256")
-        verb = "ALTER" if _role_exists(connection, database.owner) else "CREATE"
-        with connection.cursor() as cursor:
-            cursor.execute(
-                sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}").format(
-                    sql.Identifier(database.owner), sql.Literal(verifier)
-                )
-            )
-        _run(connection, "GRANT {} TO {}", GROUP, database.owner)
-        # So that the control plane may write rows, and give databases to it.
-        _run(connection, "GRANT {} TO CURRENT_USER", database.owner)
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Names of databases and roles that there are."""
+
+    databases: frozenset[str]
+    roles: frozenset[str]
 
 
 def _mine(database: Database) -> PostgresDatabase:
@@ -252,6 +267,21 @@ def _run(connection: Connection, statement: str, *names: str) -> None:
         cursor.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))
 
 
+def _admit(connection: Connection, role: str, password: str) -> None:
+    # The verifier (RFC 5803), so that the password is in no statement that might be logged.
+    verifier = sql.Literal(encrypt_password(password, role, connection, "scram-sha-256"))
+    name, group = sql.Identifier(role), sql.Identifier(GROUP)
+    with connection.cursor() as cursor:
+        if _present(connection, role).roles:
+            cursor.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, verifier))
+            return
+        # All in one statement, so a role that is there is complete. The control plane is a member, so that it may write
+        # rows and give databases to it; as its administrator also after an update of PostgreSQL to 16.
+        member = "ROLE" if connection.server_version >= MAKER_ADMINISTERS else "ADMIN"
+        statement = "CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {} " + member + " CURRENT_USER"
+        cursor.execute(sql.SQL(statement).format(name, verifier, group))
+
+
 def _apply(cursor: psycopg2.extensions.cursor, update: Update) -> None:
     values = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in update.values)
     where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in update.where)
@@ -267,44 +297,70 @@ def _apply(cursor: psycopg2.extensions.cursor, update: Update) -> None:
         raise RowMissing(update.table, condition, cursor.rowcount)
 
 
-def _wait_for_source(connection: Connection, source: str, target: str) -> None:
+def _copy_when_unused(connection: Connection, source: str, copy: PostgresDatabase, *, evict: bool) -> None:
+    """``evict``: end the sessions of who uses the source, each time that somebody does."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
+        if evict:
+            _end_sessions(connection, "datname", source)
         try:
-            return _run(connection, "CREATE DATABASE {} TEMPLATE {}", target, source)
+            return _run(connection, "CREATE DATABASE {} OWNER {} TEMPLATE {}", copy.name, copy.owner, source)
         except pg.ObjectInUse:
             if time.monotonic() > deadline:
                 raise
             time.sleep(POLL_SECONDS)
 
 
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.autocommit = False
+    with connection:
+        yield
+    connection.autocommit = True
+
+
 def _drop(connection: Connection, name: str) -> None:
-    _run(connection, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    try:
+        _run(connection, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    except pg.InsufficientPrivilege:
+        # Autovacuum is in it, whom nobody but a superuser may end by force. Asked without force, it goes.
+        _end_sessions(connection, "datname", name)
+        _run(connection, "DROP DATABASE IF EXISTS {}", name)
 
 
-def _end_sessions(connection: Connection, name: str) -> None:
+def _drop_with_role(connection: Connection, name: str) -> None:
+    _drop(connection, name)
+    _run(connection, "DROP ROLE IF EXISTS {}", name)
+
+
+def _end_sessions(connection: Connection, column: str, *names: str) -> None:
+    """Those of instances and our own. ``column``: of pg_stat_activity. Autovacuum has no role, and goes when asked."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+        cursor.execute(
+            sql.SQL(
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+                "WHERE {} = ANY(%s) AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'USAGE')"
+            ).format(sql.Identifier(column)),
+            [list(names)],
+        )
 
 
-def _role_exists(connection: Connection, name: str) -> bool:
+def _present(connection: Connection, *names: str) -> Found:
+    return _found(connection, sql.SQL("{} = ANY(%s)"), list(names))
+
+
+def _beginning(connection: Connection, prefix: str) -> Found:
+    return _found(connection, sql.SQL("starts_with({}, %s)"), prefix)
+
+
+def _found(connection: Connection, condition: sql.SQL, value: str | list[str]) -> Found:
+    """One query for both."""
+    query = "SELECT datname, NULL FROM pg_database WHERE {} UNION ALL SELECT NULL, rolname FROM pg_roles WHERE {}"
+    conditions = (condition.format(sql.Identifier(column)) for column in ("datname", "rolname"))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
-        return cursor.fetchone() is not None
-
-
-def _databases(connection: Connection, prefix: str) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix])
-        return [str(name) for (name,) in cursor.fetchall()]
-
-
-def _roles(connection: Connection, prefix: str) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)", [prefix])
-        return [str(name) for (name,) in cursor.fetchall()]
-
-
-def _reason(error: psycopg2.Error) -> str:
-    """What PostgreSQL says, on one line; never the statement, and no parameter is in it."""
-    return " ".join(str(error).split())
+        cursor.execute(sql.SQL(query).format(*conditions), [value, value])
+        rows = cursor.fetchall()
+    return Found(
+        frozenset(str(database) for database, _role in rows if database is not None),
+        frozenset(str(role) for _database, role in rows if role is not None),
+    )

@@ -148,7 +148,9 @@ class SqliteServer:
 
     def make_empty(self, database: Database, password: str) -> None:
         """sqlite.org/fileformat.html: a file of no bytes is a database without a table."""
-        _path(database).touch(PRIVATE_FILE)
+        path = _path(database)
+        _remove(path)
+        path.touch(PRIVATE_FILE)
 
     def files(self, database: Database) -> tuple[Path, ...]:
         return (_path(database),) if database.exists() else ()

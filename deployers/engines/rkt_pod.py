@@ -36,7 +36,7 @@ LOOPBACK = re.compile(r"docker://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?/")
 STAGE1 = "coreos.com/rkt/stage1"
 """How the images are named that rkt itself runs as root; no version may bring one."""
 
-DIRECTORY = r"[A-Za-z0-9][A-Za-z0-9.-]{0,200}"
+DIRECTORY = r"[A-Za-z0-9][A-Za-z0-9.-]{0,254}"
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """rkt writes parts of the image's manifest into unit files of the pod's systemd, which is root: a line more would be an
@@ -225,12 +225,13 @@ def mount_points(manifest: str) -> list[str]:
 
 
 def _texts(value: object, what: str) -> tuple[str, ...]:
-    """rkt quotes arguments for a unit file of the pod's systemd, where ``%`` would still be a specifier."""
+    """rkt quotes arguments for a unit file of the pod's systemd, where ``%`` would still be a specifier; and after
+    ``---`` it reads options again, and another image."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise Refused(f"{what} is not a list of texts")
     for text in value:
-        if CONTROL.search(text) or "%" in text:
-            raise Refused(f"{what}: {text!r} has a character that cannot be given to rkt")
+        if CONTROL.search(text) or "%" in text or text == "---":
+            raise Refused(f"{what}: {text!r} cannot be given to rkt")
     return tuple(value)
 
 

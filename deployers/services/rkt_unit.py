@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 if __name__ == "__main__":
     # python -I trusts no path but its own installation's; this program's package lies three directories up.
@@ -52,6 +52,7 @@ from deployers.engines.rkt_pod import (
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POLL_SECONDS = 0.1
 LOG_BYTES = 5_000_000
+LINE_BYTES = 65536
 LOOK_SECONDS = 60.0
 STOP_SECONDS = 10.0
 TEN_YEARS = "87600h"
@@ -59,6 +60,7 @@ REFUSED = 126
 """The exit code of a task that was not done; a shell's for what it may not run."""
 LINE_OF_APP = re.compile(rb"^\[ *[0-9.]+\] [a-z0-9-]+\[[0-9]+\]: ")
 """What stage1 "host" writes before each line of the app, on rkt's own output."""
+FAILURES = (Refused, OSError, ValueError, KeyError, subprocess.SubprocessError)
 LISTS = {"images": ("image", "list", "--format=json"), "pods": ("list", "--format=json")}
 
 
@@ -73,7 +75,7 @@ def main(action: str, name: str) -> int:
             run(host, name)
         else:
             task(host, name)
-    except (Refused, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+    except FAILURES as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     return 0
@@ -89,12 +91,22 @@ def place(host: Host, instance_id: str) -> None:
 
 
 def run(host: Host, instance_id: str) -> None:
-    """Does not return: rkt becomes the unit's main process, and then nspawn."""
+    """Does not return if all is well: rkt becomes the unit's main process, and then nspawn."""
     directory = host.data / "instances" / instance_id
-    keep_log(host, directory / "log" / "instance.log")
-    argv = pod_command(host, instance_id, instance_pod(host, instance_id, read_json(host, directory / "service.json")))
-    notify = {"NOTIFY_SOCKET": os.environ["NOTIFY_SOCKET"]} if "NOTIFY_SOCKET" in os.environ else {}
-    os.execvpe(argv[0], argv, {**environment(), **notify})  # noqa: S606
+    journal = os.dup(2)
+    writer = keep_log(host, directory / "log" / "instance.log")
+    try:
+        pod = instance_pod(host, instance_id, read_json(host, directory / "service.json"))
+        argv = pod_command(host, instance_id, pod)
+        notify = {name: os.environ[name] for name in ("NOTIFY_SOCKET",) if name in os.environ}
+        os.execvpe(argv[0], argv, {**environment(), **notify})  # noqa: S606
+    except FAILURES as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+        _print_to(journal)
+        # In its unit's cgroup, the writer would otherwise be something to be killed.
+        os.waitpid(writer, 0)
+        raise
 
 
 def pod_command(host: Host, name: str, pod: Pod) -> list[str]:
@@ -109,14 +121,15 @@ def pod_command(host: Host, name: str, pod: Pod) -> list[str]:
     return rkt_run(host, pod, host.uuid_file(name), sockets, mount_points(done.stdout.decode()))
 
 
-def keep_log(host: Host, file: Path) -> None:
-    """From now on, what this process and its successor print goes to the instance's log.
+def keep_log(host: Host, file: Path) -> int:
+    """From now on, what this process and its successor print goes to the instance's log. Gives who writes it.
 
     It is written by a process of the service user's, who reads it: he may not read the system's journal. The log before
     is kept once, as ``instance.log.1``.
     """
     reading, writing = os.pipe()
-    if os.fork() == 0:
+    writer = os.fork()
+    if writer == 0:
         try:
             os.close(writing)
             become(host)
@@ -125,22 +138,30 @@ def keep_log(host: Host, file: Path) -> None:
         finally:
             os._exit(0)
     os.close(reading)
-    os.dup2(writing, 1)
-    os.dup2(writing, 2)
-    os.close(writing)
+    _print_to(writing)
+    return writer
+
+
+def _print_to(descriptor: int) -> None:
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
 
 
 def _write_log(reading: int, file: Path) -> None:
+    """What cannot be written is lost, for instance where the disk is full: who prints to a closed pipe is killed."""
+    log: BinaryIO | None = None
     with open(reading, "rb") as lines:
-        while True:
-            with open(file, "ab", buffering=0) as log:
-                for line in lines:
-                    log.write(stripped(line))
-                    if log.tell() > LOG_BYTES:
-                        break
-                else:
-                    return
-            file.replace(file.with_name(f"{file.name}.1"))
+        while line := lines.readline(LINE_BYTES):
+            try:
+                log = log or open(file, "ab", buffering=0)  # noqa: SIM115
+                log.write(stripped(line))
+                if log.tell() > LOG_BYTES:
+                    log.close()
+                    log = None
+                    file.replace(file.with_name(f"{file.name}.1"))
+            except OSError:
+                log = None
 
 
 def task(host: Host, task_id: str) -> None:
@@ -158,7 +179,7 @@ def task(host: Host, task_id: str) -> None:
     code: int | None
     try:
         code = perform(host, task_id, read_json(host, directory / "task.json"), output, alive)
-    except (Refused, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+    except FAILURES as error:
         os.write(output, f"{error}\n".encode())
         code = REFUSED
     if code is None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,27 +23,49 @@ from tests.tools import require
 PASSWORD = "the-control-plane-s"
 
 
-@pytest.fixture(scope="module")
-def directory() -> Iterator[Path]:
-    """A server with an ACL file, on a unix socket."""
+def users(place: Path) -> Path:
+    return place / "acl" / "users.acl"
+
+
+@contextmanager
+def redis_in(place: Path) -> Iterator[None]:
+    """A server with an ACL file, on a unix socket, which forgets its keys."""
     program = require("redis-server", "redis-server")
+    socket = place / "redis.sock"
+    argv: list[str | Path] = [program, "--port", "0", "--unixsocket", socket, "--aclfile", users(place)]
+    argv += ["--dir", place, "--save", ""]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    try:
+        wait_for("redis listens", socket.exists, 10)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def place_for_redis() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mi-redis-") as name:
         place = Path(name)
+        users(place).parent.mkdir()
         digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-        (place / "users.acl").write_text(f"user default off\nuser openslides on #{digest} ~* &* +@all\n")
-        argv = [program, "--port", "0", "--unixsocket", place / "redis.sock", "--aclfile", place / "users.acl"]
-        process = subprocess.Popen([*argv, "--dir", place, "--save", ""], stdout=subprocess.DEVNULL)
-        try:
-            wait_for("redis listens", lambda: (place / "redis.sock").exists(), 10)
-            yield place
-        finally:
-            process.terminate()
-            process.wait()
+        users(place).write_text(f"user default off\nuser openslides on #{digest} ~* &* +@all\n")
+        yield place
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    with place_for_redis() as place, redis_in(place):
+        yield place
+
+
+def at(place: Path) -> RedisServer:
+    return RedisServer(f"redis+socket://openslides:{PASSWORD}@{place}/redis.sock")
 
 
 @pytest.fixture
 def server(directory: Path) -> RedisServer:
-    return RedisServer(f"redis+socket://openslides:{PASSWORD}@{directory}/redis.sock")
+    return at(directory)
 
 
 @pytest.fixture
@@ -65,19 +90,37 @@ def test_an_instance_uses_its_own_keys_and_channels(server: RedisServer, instanc
         assert own.eval("return redis.call('get', KEYS[1])", 1, f"{prefix}session") == b"x"
 
 
-def test_it_can_touch_no_other_key_and_no_other_channel(server: RedisServer, instance: str) -> None:
-    with client(server, instance) as own:
-        for refused in (
-            lambda: own.get("another"),
-            lambda: own.set(f"openslides-{'0' * 32}:x", "1"),
-            lambda: own.publish("another", "x"),
-            lambda: own.keys("*"),
-            lambda: own.flushall(),
-            lambda: own.execute_command("ACL", "LIST"),
-            lambda: own.config_get("*"),
-        ):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                refused()
+@pytest.mark.parametrize(
+    "command",
+    [
+        "GET another",
+        f"SET openslides-{'0' * 32}:x 1",
+        "PUBLISH another x",
+        "SUBSCRIBE another",
+        "KEYS *",
+        "SCAN 0",
+        "RANDOMKEY",
+        "DBSIZE",
+        "PUBSUB CHANNELS",
+        "CLIENT TRACKING ON BCAST",
+        "CLIENT LIST",
+        "SELECT 1",
+        "FLUSHALL",
+        "SCRIPT FLUSH",
+        "FUNCTION LIST",
+        "ACL LIST",
+        "CONFIG GET *",
+        "MONITOR",
+    ],
+)
+def test_it_can_neither_touch_nor_list_what_is_others(server: RedisServer, instance: str, command: str) -> None:
+    with client(server, instance) as own, pytest.raises(redis.exceptions.NoPermissionError):
+        own.execute_command(*command.split())
+
+
+def test_a_script_may_not_do_more_than_its_caller(server: RedisServer, instance: str) -> None:
+    with client(server, instance) as own, pytest.raises(redis.ResponseError, match="can't run this command"):
+        own.eval("return redis.call('scan', '0')", 0)
 
 
 def test_a_wrong_password_is_refused(server: RedisServer, instance: str) -> None:
@@ -85,10 +128,87 @@ def test_a_wrong_password_is_refused(server: RedisServer, instance: str) -> None
         own.ping()
 
 
-def test_accounts_outlive_the_server(server: RedisServer, instance: str, directory: Path) -> None:
-    kept = (directory / "users.acl").read_text()
-    assert f"user openslides-{instance} on" in kept
-    assert "its-password" not in kept
+def test_accounts_outlive_the_server_and_are_written_once() -> None:
+    number = secrets.token_hex(16)
+    with place_for_redis() as place:
+        server = at(place)
+        with redis_in(place):
+            server.admit(number, "its-password")
+            written = users(place).stat()
+            server.admit(number, "its-password")
+            assert users(place).stat() == written
+        kept = users(place).read_text()
+        assert f"user openslides-{number} on" in kept
+        assert "its-password" not in kept
+        assert "wanted" not in kept
+        with redis_in(place):
+            with client(server, number) as own:
+                assert own.ping()
+            server.admit(number, "its-password")
+            assert users(place).stat() == written
+            server.admit(number, "another")
+            assert users(place).stat() != written
+            with client(server, number) as own, pytest.raises(redis.AuthenticationError):
+                own.ping()
+            server.dismiss(number)
+            written = users(place).stat()
+            server.dismiss(number)
+            assert users(place).stat() == written
+
+
+def test_an_account_that_could_not_be_written_is_written_the_next_time() -> None:
+    number = secrets.token_hex(16)
+    with place_for_redis() as place, redis_in(place):
+        server, away = at(place), place / "away"
+        users(place).parent.rename(away)
+        with pytest.raises(CacheUnusable, match="ACL"):
+            server.admit(number, "its-password")
+        away.rename(users(place).parent)
+        server.admit(number, "its-password")
+        assert f"user openslides-{number} on" in users(place).read_text()
+        users(place).parent.rename(away)
+        with pytest.raises(CacheUnusable, match="ACL"):
+            server.dismiss(number)
+        away.rename(users(place).parent)
+        server.dismiss(number)
+        assert number not in users(place).read_text()
+
+
+ADMITS_AND_DISMISSES = """
+import sys
+from deployers.caches.redis import RedisServer
+server = RedisServer(sys.stdin.readline().strip())
+print("ready", flush=True)
+while True:
+    server.admit(sys.argv[1], "its-password")
+    server.dismiss(sys.argv[1])
+"""
+
+
+def test_who_is_killed_at_any_time_leaves_the_file_as_the_server_is(server: RedisServer, directory: Path) -> None:
+    number = secrets.token_hex(16)
+    control = redis.Redis(unix_socket_path=str(server.socket), username="openslides", password=PASSWORD)
+    for round_ in range(20):
+        argv = [sys.executable, "-c", ADMITS_AND_DISMISSES, number]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"redis+socket://openslides:{PASSWORD}@{directory}/redis.sock\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "ready\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.003 * round_ + 0.001)
+            process.send_signal(signal.SIGKILL)
+        listed = {line.split()[1] for line in control.acl_list()}
+        kept = {line.split()[1] for line in users(directory).read_text().splitlines()}
+        assert listed == kept
+        assert listed <= {"default", "openslides", f"openslides-{number}"}
+    control.close()
+    server.admit(number, "its-password")
+    with client(server, number) as own:
+        assert own.ping()
+    server.dismiss(number)
+    assert number not in users(directory).read_text()
 
 
 def test_nothing_of_a_dismissed_instance_is_left(server: RedisServer, directory: Path) -> None:
@@ -106,7 +226,7 @@ def test_nothing_of_a_dismissed_instance_is_left(server: RedisServer, directory:
     control = redis.Redis(unix_socket_path=str(server.socket), username="openslides", password=PASSWORD)
     assert control.keys(f"openslides-{number}*") == []
     assert len(control.keys(f"openslides-{other}*")) == 2500
-    assert number not in (directory / "users.acl").read_text()
+    assert number not in users(directory).read_text()
     server.dismiss(other)
     control.close()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from deployers.databases.postgresql import GROUP, PostgresServer, Server
+from deployers.databases.postgresql import GROUP, PostgresDatabase, PostgresServer, Server
+from tests.databases.postgres import Made, make, new_version, prepare
 from tests.postgresql import cluster
 from tests.tools import require
 
@@ -44,3 +45,17 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def postgres(server: Server) -> PostgresServer:
     return PostgresServer(server)
+
+
+@pytest.fixture
+def template(postgres: PostgresServer) -> Iterator[PostgresDatabase]:
+    made = prepare(postgres, new_version())
+    yield made
+    postgres.drop(made)
+
+
+@pytest.fixture
+def one(postgres: PostgresServer, template: PostgresDatabase) -> Iterator[Made]:
+    made = make(postgres, template)
+    yield made
+    postgres.forget(made.id)

@@ -122,7 +122,7 @@ COMPLAINTS = [
     ("run: no image IDs found", "prepare the version again"),
     ('cat-manifest: cannot find aci satisfying name: "nosuch" and labels: [] in the local store', "prepare"),
     ("stage0: error setting up stage1: invalid argument", "overlay"),
-    ('run: cannot get configuration: no parser available for configuration of kind "stage1" and version "v0"', "/etc/rkt"),
+    ('config: cannot get configuration: no parser available for configuration of kind "stage1" …', "/etc/rkt"),
     ('Error: Unable to open "/bin/nosuch": No such file or directory', "not in the image"),
     ('run: can\'t execute "/bin/nosuch": no such file or directory', "not in the image"),
     ("Failed to stat /lab/nodir: No such file or directory", "no such file"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ USER = 54321
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+def host(tmp_path: Path) -> Host:
     if os.geteuid() != 0:
         pytest.skip("acting as another user needs root")
     for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
@@ -24,7 +23,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     own = tmp_path / "own"
     own.mkdir(mode=0o711)
     os.chown(own, USER, USER)
-    yield Host(service_uid=USER, service_gid=USER, instance_uid=100999, data=tmp_path)
+    return Host(service_uid=USER, service_gid=USER, instance_uid=100999, data=tmp_path)
 
 
 def write(file: Path, content: str, owner: int = USER) -> Path:

@@ -82,11 +82,13 @@ def test_a_directory_is_given_once_and_may_be_changed_if_a_part_may() -> None:
 
 
 def test_arguments_that_look_like_options_come_after_what_ends_options() -> None:
-    pod = instance_pod(HOST, INSTANCE, service(argv=["rkt", HASH, "x", "python3", "--net=host", "---", "--user=0"]))
+    pod = instance_pod(HOST, INSTANCE, service(argv=["rkt", HASH, "x", "python3", "--net=host", "--", "--user=0"]))
     argv = rkt_run(HOST, pod, HOST.uuid_file(INSTANCE), [], [])
-    assert argv.index("--") < argv.index("--net=host") < argv.index("---") < argv.index("--user=0")
-    # rkt: "---" would end what "--" began, and with it another image could follow.
-    assert argv[argv.index("---") - 2] == "python3"
+    assert argv[argv.index("--exec") :] == [
+        "--exec", "python3", "--",
+        "-ISc", "import os, sys; os.umask(7); os.execvp(sys.argv[1], sys.argv[1:])",
+        "python3", "--net=host", "--", "--user=0",
+    ]  # fmt: skip
 
 
 HOSTILE: list[dict[str, Any]] = [
@@ -108,6 +110,7 @@ HOSTILE: list[dict[str, Any]] = [
     {"argv": ["rkt", HASH, "-x", "python3", "-c", "0"]},
     {"argv": ["rkt", HASH, "x", "python3", "-c", "0\nUser=0"]},
     {"argv": ["rkt", HASH, "x", "python3", "-c", "%n"]},
+    {"argv": ["rkt", HASH, "x", "python3", "-c", "0", "---", HASH, "--user=0", "--exec", "/bin/sh"]},
     {"argv": ["rkt", HASH, "x", "python3", "-c", 0]},
     {"argv": ["rkt", HASH, "x", "python3", ["-c"]]},
     {"environment": None},
@@ -212,8 +215,8 @@ def test_what_is_fetched_and_how(reference: str, insecure: str) -> None:
     [
         "", None, 1, ["x"], "--insecure-options=all", "-x", "docker://-x/y", "docker://x", "docker://x/y --dir=/",
         "docker://x/y\n--dir=/", "docker://user:password@example.org/x/y", "/etc/passwd", "/srv/../etc/x.aci", "x.aci",
-        "./x.aci", "file:///etc/x.aci", "https://example.org/../x.aci", "https://example.org/x", "ftp://x/y.aci", "image",
-        HASH, "coreos.com/rkt/stage1-coreos:1.30.0", "docker://coreos.com/rkt/stage1-host:1.30.0",
+        "./x.aci", "file:///etc/x.aci", "https://example.org/../x.aci", "https://example.org/x", "ftp://x/y.aci",
+        "image", HASH, "coreos.com/rkt/stage1-coreos:1.30.0", "docker://coreos.com/rkt/stage1-host:1.30.0",
     ],
 )  # fmt: skip
 def test_what_is_not_fetched(reference: object) -> None:

@@ -26,7 +26,6 @@ from tests.tools import require
 
 PASSWORD = "the-control-plane-s"
 ITS_PASSWORD = "the-instance-s"
-REFUSED = ("-scan", "-randomkey", "-dbsize", "-pubsub", "-function", "-script|flush", "-script|kill")
 Make = Callable[..., Instance]
 Running = Callable[[str], Instance]
 
@@ -113,8 +112,6 @@ def maker(redis_server: Redis, postgres: str, template: Callable[[str], str]) ->
         if instance.profile.needs_redis(UnixAddress(instance.socket), workers):
             redis_server.server.admit(number, ITS_PASSWORD)
             instance.redis = redis_server.server.access(number, ITS_PASSWORD)
-            # More than the control plane takes away: what names others' keys and channels, or disturbs others.
-            redis_server.control.execute_command("ACL", "SETUSER", instance.redis.username, *REFUSED)
         instance.write_settings()
         return instance
 

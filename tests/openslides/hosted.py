@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from deployers.engines.virtualenv import LOCKS
 from deployers.openslides.profile import Profile, RedisAccess, Surroundings
@@ -32,7 +33,6 @@ from tests.deployers.host import VERSIONS, prepare, version
 from tests.observing import processes_of, wait_for
 
 CACHE = VERSIONS.parent / "hosted"
-PREPARATION_PARTS = "venv"
 
 
 def python_of(release: str) -> Path:
@@ -48,7 +48,7 @@ def python_of(release: str) -> Path:
         if not made.exists():
             unfinished = CACHE / f"{made.name}.new"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(origin / PREPARATION_PARTS, unfinished, symlinks=True)
+            shutil.copytree(origin / "venv", unfinished, symlinks=True)
             pip = [unfinished / "bin" / "python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
             options = ["--require-hashes", "--no-deps", "--no-build-isolation", "-r", lock]
             subprocess.run([*pip, *options], check=True)
@@ -122,7 +122,7 @@ class Instance:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environment, cwd="/", stdout=log, stderr=log)
         try:
-            wait_for(f"OpenSlides {self.release} answers", self._answers, seconds=20, every=0.02)
+            wait_for(f"OpenSlides {self.release} answers", self._answers, seconds=60, every=0.02)
         except AssertionError:
             print(self.log)
             raise
@@ -210,21 +210,31 @@ class Visitor:
     def who(self) -> int | None:
         return self.get(f"{self.apps}/users/whoami/").json()["user_id"] or None  # type: ignore[no-any-return]
 
-    def upload(self, title: str, name: str, content: bytes) -> dict[str, Any]:
-        """Through OpenSlides' form for files."""
+    def add_user(self, username: str, email: str) -> int:
+        """Its id."""
+        user = {"username": username, "last_name": "Müller", "email": email, "groups_id": []}
+        answer = self.post("/rest/users/user/", user)
+        assert answer.status == 201, answer.body
+        users = self.get("/rest/users/user/").json()
+        return next(int(found["id"]) for found in users if found["username"] == username)
+
+    def upload(self, name: str, content: bytes) -> str:
+        """Through OpenSlides' form for files; the URL path at which the client looks for it."""
         boundary = secrets.token_hex(8)
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="title"\r\n\r\n{title}\r\n'.encode()]
-        field_name = f'Content-Disposition: form-data; name="mediafile"; filename="{name}"'
-        parts.append(f"--{boundary}\r\n{field_name}\r\nContent-Type: text/plain\r\n\r\n".encode() + content)
+        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="title"\r\n\r\n{name}\r\n'.encode()]
+        disposition = f'Content-Disposition: form-data; name="mediafile"; filename="{name}"'
+        parts.append(f"--{boundary}\r\n{disposition}\r\nContent-Type: text/plain\r\n\r\n".encode() + content)
         body = b"".join(parts) + f"\r\n--{boundary}--\r\n".encode()
         content_type = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         answer = self.ask("POST", "/rest/mediafiles/mediafile/", body, **content_type)
         assert answer.status == 201, answer.body
-        return answer.json()  # type: ignore[no-any-return]
+        (file,) = self.get("/rest/mediafiles/mediafile/").json()
+        found = file["path"] if self.instance.profile.major == 3 else file["mediafile"]["name"]
+        return str(file["media_url_prefix"]) + quote(found)
 
     @contextmanager
     def websocket(self) -> Iterator[WebSocket]:
-        path = "/ws/?change_id=0" if self.instance.profile.major == 3 else "/ws/site/"
+        path = "/ws/?autoupdate=on&change_id=0" if self.instance.profile.major == 3 else "/ws/site/"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(20)
             connection.connect(str(self.instance.socket))

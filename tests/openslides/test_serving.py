@@ -110,7 +110,7 @@ def test_when_one_process_dies_all_end_and_a_new_start_works(make: Make, release
     os.kill(children[-1], signal.SIGKILL)
     assert instance.process.wait(10) == 1
     assert not instance.processes()
-    assert f"Process {children[-1]} ended" in instance.log
+    assert f"Process {children[-1]} ended, status 9" in instance.log
     instance.start(2)
     assert Visitor(instance).login() == 200
 
@@ -131,13 +131,15 @@ def test_no_process_outlives_the_one_that_was_started(make: Make, release: str) 
 
 def test_who_connects_while_processes_start_waits(make: Make) -> None:
     instance = make("3.3", 2)
-    threading.Thread(target=instance.start, args=(2,)).start()
+    starting = threading.Thread(target=instance.start, args=(2,))
+    starting.start()
     wait_for("the socket is there", instance.socket.exists, 20, every=0.001)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(20)
         wait_for("it listens", lambda: connection.connect_ex(str(instance.socket)) == 0, 5, every=0.001)
         connection.sendall(b"GET /apps/core/version/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
         assert b" 200 OK" in connection.recv(1000)
+    starting.join()
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -14,7 +14,12 @@ class UnixSMTP(smtplib.SMTP):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         if isinstance(timeout, (int, float)):
             connection.settimeout(timeout)
-        connection.connect(settings.EMAIL_UNIX_SOCKET)
+        try:
+            connection.connect(settings.EMAIL_UNIX_SOCKET)
+        except OSError as error:
+            connection.close()
+            # The one error that OpenSlides tells its users about, all others are its own.
+            raise ConnectionRefusedError(*error.args) from error
         return connection
 
 

@@ -12,35 +12,37 @@ PR_SET_PDEATHSIG = 1
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
+def run_first(job):
+    """Run ``job`` in a process, to its end. Raises SystemExit if it fails."""
+    pid = _start(job)
+    status = os.waitpid(pid, 0)[1]
+    if status:
+        sys.exit("The first process failed, status " + str(status))
+
+
 def run(jobs):
     """Run each of ``jobs`` in a process of its own; the exit code.
 
     SIGTERM is passed on. When one process ends, all end: whoever started this starts all anew. No process outlives
     this one, however it ends.
     """
-    parent = os.getpid()
     # What is there already is not looked at by the collector, so the processes go on sharing it.
     if hasattr(gc, "freeze"):
         gc.collect()
         gc.freeze()
-    sys.stdout.flush()
-    sys.stderr.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    running = set()
-    for job in jobs:
-        pid = os.fork()
-        if pid == 0:
-            _be_child(job, parent)
-        running.add(pid)
+    running = {_start(job) for job in jobs}
     asked = []
+    stopping = []
 
     def send(number):
         for pid in running:
             os.kill(pid, number)
 
     def stop(number, frame):
-        if number in STOPPING:
+        if number is not None:
             asked.append(number)
+        stopping.append(number)
         send(signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)
 
@@ -48,18 +50,27 @@ def run(jobs):
         signal.signal(number, stop)
     signal.signal(signal.SIGALRM, lambda number, frame: send(signal.SIGKILL))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    first = None
     while running:
         # The handlers run in between (PEP 475), and must not meet a process that is waited for already.
         pid = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid
+        ours = pid in running
         running.discard(pid)
         status = os.waitpid(pid, 0)[1]
-        if first is None:
-            first = pid
-            if not asked:
-                print(f"Process {pid} ended (status {status}), so all are stopped.", file=sys.stderr)
-                stop(None, None)
+        if ours and not stopping:
+            sys.stderr.write(" ".join(("Process", str(pid), "ended, status", str(status) + ": all are stopped.\n")))
+            stop(None, None)
     return 0 if asked else 1
+
+
+def _start(job):
+    """The id of a new process that does ``job``."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _be_child(job, parent)
+    return pid
 
 
 def _be_child(job, parent):

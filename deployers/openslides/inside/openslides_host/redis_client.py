@@ -66,7 +66,7 @@ def cached_name(key, prefix, version):
 
     An account that could ask Redis for the names of keys would get those of other instances as well.
     """
-    made = name(f"{prefix}:{version}:{key}")
+    made = name(":".join((prefix, str(version), key)))
     if made not in _cached:
         redis.StrictRedis(connection_pool=pool()).sadd(name(CACHED), made)
         _cached.add(made)
@@ -75,7 +75,7 @@ def cached_name(key, prefix, version):
 
 def session_name(key, prefix, version):
     """Django's KEY_FUNCTION for sessions, which outlive the processes."""
-    return name(f"{prefix}:{key}")
+    return name(":".join((prefix, key)))
 
 
 def forget_cache():

@@ -16,11 +16,12 @@ FIRST = 3
 def main(path, processes):
     listen(path)
 
-    from openslides_host.processes import run
+    from openslides_host.processes import run, run_first
 
     prepare()
     # One process makes what is missing, say the cache: OpenSlides does not keep a second from using it half made.
-    return run([first_start]) or run([daphne] * processes)
+    run_first(first_start)
+    return run([daphne] * processes)
 
 
 def listen(path):
