@@ -94,6 +94,8 @@ class Parts:
                 mail_socket=self.mail.socket,
                 redis=self.cache.access(spec.id, spec.cache_password) if self._needs_redis(spec, version) else None,
                 accelerated_media=self.router.has_front,
+                secure_cookies=self.router.url(spec.location).startswith("https:"),
+                mail_from=f"noreply@{spec.domain}" if self.router.has_front else None,
             )
         )
 

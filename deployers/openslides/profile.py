@@ -42,6 +42,8 @@ class Surroundings:
     mail_socket: Path | None = None
     redis: RedisAccess | None = None
     accelerated_media: bool = False
+    secure_cookies: bool = False
+    mail_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ def render_settings(
         values |= {"EMAIL_HOST": surroundings.mail_host, "EMAIL_PORT": surroundings.mail_port}
     if surroundings.mail_socket is not None:
         values |= {"EMAIL_BACKEND": f"{INSIDE}.mail.EmailBackend", "EMAIL_UNIX_SOCKET": surroundings.mail_socket}
+    if surroundings.mail_from is not None:
+        values["DEFAULT_FROM_EMAIL"] = surroundings.mail_from
+    if surroundings.secure_cookies:
+        values |= {"SESSION_COOKIE_SECURE": True, "CSRF_COOKIE_SECURE": True}
     middleware: list[str] = []
     if surroundings.accelerated_media:
         middleware.append(f"{INSIDE}.media.Accelerated")

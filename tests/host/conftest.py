@@ -21,7 +21,7 @@ from tests.tools import require
 CACHE = PROJECT / "var" / "test-cache"
 DOMAIN = "openslides.example.test"
 PASSWORD = "a-password-of-the-operator"
-RELEASES = ("3.2", "3.3")
+RELEASES = ("2.3", "3.2", "3.3")
 NEEDED = {
     "podman": "podman", "nginx": "nginx-light", "redis-server": "redis-server", "initdb": "postgresql",
     "debootstrap": "debootstrap", "buildah": "buildah", "setfacl": "acl", "rsync": "rsync", "ip": "iproute2",
