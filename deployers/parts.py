@@ -172,6 +172,7 @@ class Parts:
             version_path=profile.version_path,
             idle_seconds=spec.idle_seconds,
             always_on=spec.always_on,
+            stop=engine.stop(spec.id),
             cleanup=engine.cleanup(spec.id),
         )
 

@@ -73,6 +73,10 @@ class Engine(Protocol):
         """What a service manager runs as an instance."""
         ...
 
+    def stop(self, instance_id: str) -> tuple[str, ...]:
+        """The command that ends a service, by force if it does not end by itself; empty where signals do."""
+        ...
+
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         """The command that takes away what a killed service leaves; empty if it leaves nothing."""
         ...

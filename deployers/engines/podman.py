@@ -37,6 +37,8 @@ USER = 1000
 """The user of OpenSlides in the image, by number: images of others need no such name."""
 LOOK_SECONDS = 60.0
 LOG_SIZE = "5mb"
+STOP_SECONDS = 8
+"""Less than the unit's own time-out."""
 KNOWN = ("docker.io/NAME/IMAGE:TAG", "localhost/IMAGE:TAG", "oci-archive:/srv/openslides/images/FILE.tar")
 
 
@@ -149,6 +151,11 @@ class Podman:
         # A file of the service user's, because he may not read the system's journal.
         options += ["--log-driver=k8s-file", f"--log-opt=path={process.log}", f"--log-opt=max-size={LOG_SIZE}"]
         return self._command(options, version, process)
+
+    def stop(self, instance_id: str) -> tuple[str, ...]:
+        """podman-stop(1). Now and then OpenSlides 3 does not end; the instance shall sleep all the same."""
+        name = container_name(instance_id)
+        return ("podman", "--cgroup-manager=cgroupfs", "stop", "--ignore", f"--time={STOP_SECONDS}", name)
 
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         """podman-rm(1): ``--ignore``, so one that is gone is fine."""

@@ -125,6 +125,9 @@ class Rkt:
         argv = ("rkt", self._pinned(version).image_id, directory, "python3", *process.arguments)
         return Command(argv, process.environment)
 
+    def stop(self, instance_id: str) -> tuple[str, ...]:
+        return ()
+
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         """Nothing: the unit removes its pod after every stop, also after a crash (ExecStopPost=)."""
         return ()

@@ -96,6 +96,9 @@ class Virtualenv:
         """Never: what is installed is what the lock file says."""
         return False
 
+    def stop(self, instance_id: str) -> tuple[str, ...]:
+        return ()
+
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         return ()
 

@@ -1,4 +1,4 @@
-"""What the units of an instance run: ``python3 -IS in_unit.py serve|ready|proxy|forget ID``, as the service user.
+"""What the units of an instance run: ``python3 -IS in_unit.py serve|ready|proxy|stop|forget ID``, as the service user.
 
 Nothing but the standard library, and started by its path: it must be quick, and the unit must not depend on what the
 control plane's environment holds. What an instance runs is read from its service.json here, by the service user, and
@@ -34,7 +34,7 @@ def main(action: str, instance_id: str) -> int:
     except (OSError, ValueError) as error:
         print(f"service.json cannot be read: {error}. Start the instance in the admin.", file=sys.stderr)
         return 1
-    actions = {"serve": serve, "ready": ready, "proxy": proxy, "forget": forget}
+    actions = {"serve": serve, "ready": ready, "proxy": proxy, "stop": stop, "forget": forget}
     return actions[action](service)
 
 
@@ -93,12 +93,21 @@ def proxy(service: dict[str, Any]) -> int:
     os.execv(PROXY, argv)
 
 
+def stop(service: dict[str, Any]) -> int:
+    """End what ``serve`` started; the engine's command for that, if it has one."""
+    return _run(service, "stop")
+
+
 def forget(service: dict[str, Any]) -> int:
     """Take away what a container leaves that was killed; the engine's command for that, if it has one."""
-    command = service["cleanup"]
+    return _run(service, "cleanup")
+
+
+def _run(service: dict[str, Any], name: str) -> int:
+    command = service.get(name)
     if not command:
         return 0
-    return subprocess.run(command, env={"PATH": PATH, **service["environment"]}).returncode
+    return subprocess.run(command, env={"PATH": PATH, **service["environment"]}, stdout=subprocess.DEVNULL).returncode
 
 
 if __name__ == "__main__":

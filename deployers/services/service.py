@@ -16,7 +16,8 @@ class Service:
 
     What follows is for service managers that let an instance sleep. ``engine``: which units run it. ``version_path``:
     the URL path that tells that OpenSlides answers. ``idle_seconds``: how long nobody uses an instance before it
-    sleeps; ``always_on``: it does not. ``cleanup``: a command that takes away what a killed one leaves, or nothing.
+    sleeps; ``always_on``: it does not. ``stop``: a command that ends it, ``cleanup``: one that takes away what a killed
+    one leaves; empty if none is needed.
     """
 
     instance_id: str
@@ -27,6 +28,7 @@ class Service:
     version_path: str = "/"
     idle_seconds: float = 0.0
     always_on: bool = False
+    stop: tuple[str, ...] = ()
     cleanup: tuple[str, ...] = ()
 
 

@@ -115,6 +115,7 @@ class Systemd:
             "engine": service.engine,
             "argv": list(service.argv),
             "environment": dict(service.env),
+            "stop": list(service.stop),
             "cleanup": list(service.cleanup),
             "socket": str(self.layout.web_socket(service.instance_id)),
             "user": self.user,

@@ -19,6 +19,7 @@ from deployers.errors import (
     UsernameTaken,
 )
 from deployers.files import remove_tree
+from deployers.parts import Timeouts
 from deployers.spec import Account, VersionSpec
 from deployers.states import UnitState
 from tests.deployers.host import VERSIONS, Browser, Host, open_host, run, version
@@ -92,7 +93,7 @@ def test_an_instance_that_does_not_get_ready_is_reported_with_its_log(host: Host
 
 
 def test_time_to_get_ready_is_limited(host: Host) -> None:
-    host.use(ready_timeout=0.1)
+    host.use(timeouts=Timeouts(ready=0.1))
     spec = host.spec()
     with pytest.raises(NotReady, match="within 0 s"):
         run(host.deployer.create(spec))

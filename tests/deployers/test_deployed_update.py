@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployers.errors import CommandFailed, DataOfOtherRelease, NotPrepared, NotReady
+from deployers.parts import Timeouts
 from deployers.spec import InstanceSpec
 from deployers.states import UnitState
 from tests.deployers.host import (
@@ -102,7 +103,7 @@ def test_a_failed_update_brings_the_old_version_and_data_back(
     if not running:
         run(host.deployer.stop(spec))
     fake_version(host, script)
-    host.use(ready_timeout=12)
+    host.use(timeouts=Timeouts(ready=12))
     with pytest.raises(error):
         run(host.deployer.update(spec, version("3.3"), token="9", running=running))
     assert (host.deployer.states()[spec.id] == UnitState.STOPPED) is not running

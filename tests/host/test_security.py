@@ -117,7 +117,7 @@ def test_a_link_to_anothers_secrets_gives_nothing_away(
 
 def test_a_unit_runs_whatever_it_says_as_the_service_user_only(machine: Machine, own_directory: str) -> None:
     service = {
-        "engine": "podman", "argv": ["/usr/bin/id"], "environment": {}, "cleanup": [], "user": None,
+        "engine": "podman", "argv": ["/usr/bin/id"], "environment": {}, "stop": [], "cleanup": [], "user": None,
         "socket": f"/run/openslides/web/{own_directory}/web.sock", "ready": "/", "idle_seconds": 1, "always_on": False,
     }  # fmt: skip
     path = f"{INSTANCES}/{own_directory}/service.json"
