@@ -9,6 +9,9 @@ from tests.host.machine import Answer, Visitor
 from tests.observing import wait_for
 
 
+PASSING = ("installing", "updating", "starting", "removing")
+
+
 class Operator:
     """Speaks for one account."""
 
@@ -45,11 +48,12 @@ class Operator:
         return self.get(f"/api/instances/{number}")["data"]
 
     def settled(self, number: str, seconds: float = 120) -> Any:
-        """The instance once no operation of it is unfinished."""
+        """The instance once no operation of it is unfinished, and its state was read after that."""
 
         def look() -> Any:
             found = self.instance(number)
-            return found if found["relationships"]["operation"]["data"] is None else None
+            busy = found["relationships"]["operation"]["data"] is not None
+            return None if busy or found["attributes"]["state"] in PASSING else found
 
         return wait_for(f"no operation of {number}", look, seconds)
 
