@@ -8,7 +8,6 @@ from typing import Any
 from tests.host.machine import Answer, Visitor
 from tests.observing import wait_for
 
-
 PASSING = ("installing", "updating", "starting", "removing")
 
 
