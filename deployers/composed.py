@@ -5,6 +5,8 @@ It makes the plans; the parts touch the host. What OpenSlides needs is asked of 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deployers.errors import DataOfOtherRelease
 from deployers.files import remove_tree
 from deployers.openslides.passwords import hash_passwords
@@ -36,7 +38,13 @@ class ComposedDeployer:
         if version.engine not in self.parts.engines:
             return ()  # it was never prepared here
         preparer = self.preparer(version)
-        return (Step(f"remove the files of {version.name}", lambda log: preparer.discard(version)),)
+
+        def discard(log: Log) -> None:
+            preparer.discard(version)
+            if preparer.engine.names_move:
+                preparer.discard(replace(version, coming=True))
+
+        return (Step(f"remove the files of {version.name}", discard),)
 
     def is_prepared(self, version: VersionSpec) -> bool:
         return self.preparer(version).missing(version) is None
