@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from tests.conftest import PROJECT
 from tests.host.conftest import DOMAIN
 from tests.host.machine import Machine, Visitor
 from tests.host.operator import Operator
-from tests.host.scan import redis, traces
+from tests.host.scan import podman, redis, traces
 from tests.observing import wait_for
 
 
@@ -101,4 +103,33 @@ def test_a_mail_takes_the_way_to_the_relay(operator: Operator, machine: Machine,
     operator.settled(number)
     assert operator.last_operation(number)["attributes"]["status"] == "succeeded", operator.last_operation(number)
     wait_for("the mail", lambda: "To: chair@example.org" in machine.journal(relay), 20)
+    removed(operator, machine, number)
+
+
+def test_preparing_again_takes_a_newer_image_beside_the_one_in_use(operator: Operator, machine: Machine) -> None:
+    name = "localhost/openslides:moving"
+    podman(machine, "tag", "localhost/openslides:3.3", name)
+    label = f"3.3-moving-{secrets.token_hex(2)}"
+    operator.add("osversions", {"name": label, "image": name, "engine": "podman"})
+    number, _attributes = made(operator, label, slug="moving")
+    visitor = Visitor(machine, f"moving.{DOMAIN}")
+    pinned = "/srv/openslides/versions/localhost-openslides-moving/image.json"
+    before = json.loads(machine.read(pinned))["image_id"]
+    # Another image under the same name: as it is in a registry the day after.
+    machine.do("sh", "-c", "printf 'FROM localhost/openslides:3.3\\nLABEL day=after\\n' >/srv/openslides/Containerfile")
+    podman(machine, "build", "--quiet", "--isolation=chroot", "--tag", name, "--file", "/srv/openslides/Containerfile")
+    manage = ("/opt/openslides-multiinstance/venv/bin/python", "/opt/openslides-multiinstance/app/manage.py")
+    settings = ("env", "ENV_FILE=/etc/openslides-multiinstance/env")
+    ran = machine.as_user("openslides", *settings, *manage, "version", "prepare", label, "--wait", timeout=300)
+    assert ran.code == 0, ran.output
+    after = json.loads(machine.read(pinned))["image_id"]
+    assert after != before
+    assert visitor.get("/apps/core/version/").status == 200
+    argv = json.loads(machine.read(f"/srv/openslides/instances/{number}/service.json"))["argv"]
+    assert before in argv
+    operator.change("instances", number, {"state": "stopped"})
+    operator.settled(number)
+    operator.change("instances", number, {"state": "active"})
+    operator.settled(number)
+    assert after in json.loads(machine.read(f"/srv/openslides/instances/{number}/service.json"))["argv"]
     removed(operator, machine, number)
