@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +17,17 @@ USER = 54321
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host() -> Iterator[Host]:
     if os.geteuid() != 0:
         pytest.skip("acting as another user needs root")
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o755)
-    own = tmp_path / "own"
-    own.mkdir(mode=0o711)
-    os.chown(own, USER, USER)
-    return Host(service_uid=USER, service_gid=USER, instance_uid=100999, data=tmp_path)
+    # Not pytest's own directory, which nobody else may pass through.
+    with tempfile.TemporaryDirectory(prefix="mi-rkt-") as name:
+        data = Path(name)
+        data.chmod(0o755)
+        own = data / "own"
+        own.mkdir(mode=0o711)
+        os.chown(own, USER, USER)
+        yield Host(service_uid=USER, service_gid=USER, instance_uid=100999, data=data)
 
 
 def write(file: Path, content: str, owner: int = USER) -> Path:
