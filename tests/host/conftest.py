@@ -68,7 +68,7 @@ def run_make_host(machine: Machine, wheels: Path) -> str:
 @contextmanager
 def booted(name: str, releases: Sequence[str]) -> Iterator[Machine]:
     """A machine that is booted and set up, with the images of these releases; gone afterwards."""
-    subprocess.run(["make", "-s", str(PROJECT / ".venv" / ".host")], cwd=PROJECT, check=True)
+    subprocess.run(["make", "-s", ".venv/.host"], cwd=PROJECT, check=True)
     images, wheels = _images(releases), _wheels()
     own = f"mi-{name}-{os.getpid()}"
     made = Machine(own, Path("/var/tmp/booted-hosts") / own, [f"{PROJECT}:{PROJECT}"])
