@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deployers import interruption
 from deployers.errors import CommandFailed, CommandMissing, CommandTimedOut
 from deployers.plan import Log
 
@@ -33,7 +34,7 @@ def run(
     Secrets go through ``stdin``. Each line is given to ``log`` as it is printed. The program is
     ended with its whole process group at the time-out, and dies with this process.
 
-    Raises CommandMissing, CommandFailed, CommandTimedOut.
+    Raises CommandMissing, CommandFailed, CommandTimedOut, Interrupted.
     """
     args = [str(a) for a in argv]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **(env or {})}
@@ -60,24 +61,16 @@ def run(
     timer = threading.Timer(timeout, end)
     timer.start()
     lines: list[str] = []
+    bell = interruption.current()
     try:
-        assert process.stdout is not None
-        if stdin is not None:
-            assert process.stdin is not None
-            try:
-                process.stdin.write(stdin)
-                process.stdin.close()
-            except BrokenPipeError:
-                pass  # it ended without reading; its exit code says why
-        for line in process.stdout:
-            lines.append(line)
-            log(line)
-        code = process.wait()
+        with bell.calls(lambda: end_group(process)) if bell else contextlib.nullcontext():
+            code = _feed_and_read(process, stdin, lines, log)
     finally:
         timer.cancel()
         if process.poll() is None:
             end_group(process)
             process.wait()
+    interruption.check()
     tail = "".join(deque(lines, TAIL_LINES)).strip()
     if timed_out.is_set():
         raise CommandTimedOut(args[0], timeout, tail)
@@ -86,6 +79,21 @@ def run(
             raise CommandMissing(args[0])
         raise CommandFailed(args[0], code, tail)
     return "".join(lines)
+
+
+def _feed_and_read(process: subprocess.Popen[str], stdin: str | None, lines: list[str], log: Log) -> int:
+    assert process.stdout is not None
+    if stdin is not None:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(stdin)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it ended without reading; its exit code says why
+    for line in process.stdout:
+        lines.append(line)
+        log(line)
+    return process.wait()
 
 
 def dying_with_parent(argv: list[str]) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
+from deployers.backups.store import Archive
 from deployers.plan import Plan
-from deployers.spec import DomainSpec, InstanceSpec, Location, VersionSpec
+from deployers.spec import DomainSpec, InstanceSpec, Location, OrphanSpec, VersionSpec
 from deployers.states import UnitState
 
 
@@ -20,7 +22,10 @@ class Deployer(Protocol):
         """Take away what ``prepare`` made. No instance may use the version any more."""
         ...
 
-    def create(self, spec: InstanceSpec) -> Plan: ...
+    def create(self, spec: InstanceSpec, archive: Archive | None = None) -> Plan:
+        """``archive``: with the data of this backup (of any instance, made with the same release of OpenSlides)
+        instead of a new event's."""
+        ...
 
     def start(self, spec: InstanceSpec, wake: bool = True) -> Plan:
         """``wake``: whether OpenSlides must have answered in the end, also where it could sleep until it is asked."""
@@ -28,13 +33,47 @@ class Deployer(Protocol):
 
     def stop(self, spec: InstanceSpec) -> Plan: ...
 
-    def update(self, spec: InstanceSpec, target: VersionSpec, token: str, running: bool = True) -> Plan:
-        """Move the instance to ``target``. ``token`` names this one update (the operation's id), so that a
+    def update(
+        self, spec: InstanceSpec, target: VersionSpec, token: str, archive: Archive, running: bool = True
+    ) -> Plan:
+        """Move the instance to ``target``, after a backup into ``archive``; whatever fails brings everything back.
+
+        ``token`` names this one update (the operation's id), so that a
         plan which is run again after an interruption does not take the half-updated data for the original.
         ``running``: whether the instance runs afterwards; the new version is tried out in either case."""
         ...
 
-    def remove(self, spec: InstanceSpec) -> Plan: ...
+    def remove(self, spec: InstanceSpec, archive: Archive | None = None) -> Plan:
+        """``archive``: take a last backup into it first, if there is still anything to back up."""
+        ...
+
+    def backup(self, spec: InstanceSpec, archive: Archive) -> Plan:
+        """Write the instance's database, media and settings into ``archive``. It may run meanwhile."""
+        ...
+
+    def restore(
+        self, spec: InstanceSpec, target: VersionSpec, token: str, archive: Archive, running: bool = True
+    ) -> Plan:
+        """Replace the instance's data by those of ``archive``, which was made with ``target``.
+
+        Whatever fails brings everything back. ``token`` and ``running``: as in ``update``.
+        """
+        ...
+
+    def verify(self, version: VersionSpec, db: str, archive: Archive) -> Plan:
+        """Restore ``archive``, made with ``version``, into a database that nobody uses, read it, and drop it again."""
+        ...
+
+    def orphans(self, known: Collection[str]) -> list[OrphanSpec]:
+        """What is on the host and belongs to none of the instances ``known`` (ids, in any state but removed).
+
+        Raises DeployError.
+        """
+        ...
+
+    def remove_orphan(self, orphan: OrphanSpec) -> None:
+        """Also when it is gone already. Raises DeployError."""
+        ...
 
     def send_test_mail(self, spec: InstanceSpec, recipient: str) -> Plan:
         """Send a mail with the instance's own settings, on the way that its OpenSlides uses. It need not run."""

@@ -329,3 +329,34 @@ class CacheUnusable(DeployError):
             f"Redis at {self.socket}: {self.reason.rstrip('.')}. Check that it runs "
             "(systemctl status redis-server@openslides), then try again."
         )
+
+
+@dataclass(eq=False)
+class StoreFailed(DeployError):
+    """The backup store cannot be used; ``reason`` says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"The backup store cannot be used: {self.reason}."
+
+
+@dataclass(eq=False)
+class ArchiveMissing(DeployError):
+    """There is no such archive in the backup store."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"There is no backup {self.name} in the backup store."
+
+
+@dataclass(eq=False)
+class ArchiveDamaged(DeployError):
+    """An archive is not what was written."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"The backup {self.name} is damaged: {self.reason}. Use another one."

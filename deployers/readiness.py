@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from deployers import interruption
 from deployers.errors import NotReady
 from deployers.routers.address import Address, UnixAddress
 
@@ -90,4 +91,4 @@ def wait_until_ready(
         if elapsed >= timeout:
             raise NotReady(elapsed, reason, log_tail())
         # 20 ms up to 0.4 s, then in proportion: a waiting control plane must not slow what it waits for.
-        time.sleep(min(LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, elapsed / 20)))
+        interruption.sleep(min(LAST_POLL_SECONDS, max(FIRST_POLL_SECONDS, elapsed / 20)))

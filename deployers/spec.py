@@ -124,3 +124,16 @@ class InstanceSpec:
     def _derived(self, purpose: str) -> str:
         """A password of the instance for one of the host's services: the same each time, and it tells no other."""
         return hmac.new(self.secret_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanSpec:
+    """Something on a host that no instance owns.
+
+    ``kind``: directory, database, role, service, container, cache_user, address or backup. ``name``: by which
+    its part of the host finds it again. ``instance_id``: the one that it was made for, as far as its name says.
+    """
+
+    kind: str
+    name: str
+    instance_id: str = ""

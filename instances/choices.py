@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import TextChoices
+from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 
@@ -106,24 +106,51 @@ class OperationKind(TextChoices):
     REMOVE = "remove", _("remove")
     PREPARE = "prepare", _("prepare")
     MAIL = "mail", _("test mail")
+    BACKUP = "backup", _("backup")
+    RESTORE = "restore", _("restore")
+    VERIFY = "verify", _("verify a backup")
+    PURGE = "purge", _("purge")
+
+
+LOCKABLE = (
+    OperationKind.START,
+    OperationKind.STOP,
+    OperationKind.UPDATE,
+    OperationKind.REMOVE,
+    OperationKind.BACKUP,
+    OperationKind.RESTORE,
+)
+"""What can be locked on an instance, one by one."""
 
 
 class Outcome(TextChoices):
-    """How far an operation is."""
+    """How far an operation is. One that is postponed does not keep others from running."""
 
+    POSTPONED = "postponed", _("postponed")
     QUEUED = "queued", _("waiting")
     RUNNING = "running", _("running")
     SUCCEEDED = "succeeded", _("succeeded")
     FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
 
     @property
     def badge(self) -> str:
         """The colour of the badge, as in :attr:`State.badge`."""
-        return {"queued": "", "running": "info", "succeeded": "success", "failed": "danger"}[self.value]
+        return _OUTCOME_BADGES[self]
 
     @property
     def is_final(self) -> bool:
-        return self in (Outcome.SUCCEEDED, Outcome.FAILED)
+        return self in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED)
+
+
+_OUTCOME_BADGES = {
+    Outcome.POSTPONED: "",
+    Outcome.QUEUED: "",
+    Outcome.RUNNING: "info",
+    Outcome.SUCCEEDED: "success",
+    Outcome.FAILED: "danger",
+    Outcome.CANCELLED: "warning",
+}
 
 
 class StepStatus(TextChoices):
@@ -143,3 +170,68 @@ class Origin(TextChoices):
     API = "api", "API"
     COMMAND = "command", _("command line")
     SYSTEM = "system", _("the system itself")
+
+
+class BackupReason(TextChoices):
+    """Why a backup was made; it decides how long it is kept."""
+
+    MANUAL = "manual", _("asked for")
+    SCHEDULED = "scheduled", _("scheduled")
+    UPDATE = "update", _("before an update")
+    RESTORE = "restore", _("before a restore")
+    REMOVE = "remove", _("before the removal")
+    CLONE = "clone", _("for a clone")
+
+
+class BackupInterval(IntegerChoices):
+    """How often an instance is backed up by itself, in hours."""
+
+    NEVER = 0, _("never")
+    SIX_HOURS = 6, _("every 6 hours")
+    TWELVE_HOURS = 12, _("every 12 hours")
+    DAILY = 24, _("daily")
+    WEEKLY = 168, _("weekly")
+
+
+class RolloutStatus(TextChoices):
+    """How far the update of many instances is."""
+
+    RUNNING = "running", _("running")
+    STOPPED = "stopped", _("stopped")
+    FINISHED = "finished", _("finished")
+    CANCELLED = "cancelled", _("cancelled")
+
+    @property
+    def badge(self) -> str:
+        """The colour of the badge, as in :attr:`State.badge`."""
+        return {"running": "info", "stopped": "danger", "finished": "success", "cancelled": "warning"}[self.value]
+
+
+class RolloutItemStatus(TextChoices):
+    """How far one instance of such an update is."""
+
+    WAITING = "waiting", _("waiting")
+    RUNNING = "running", _("running")
+    UPDATED = "updated", _("updated")
+    FAILED = "failed", _("failed")
+    SKIPPED = "skipped", _("skipped")
+
+    @property
+    def badge(self) -> str:
+        """The colour of the badge, as in :attr:`State.badge`."""
+        return {"waiting": "", "running": "info", "updated": "success", "failed": "danger", "skipped": "warning"}[
+            self.value
+        ]
+
+
+class OrphanKind(TextChoices):
+    """What can be on a host without an instance that owns it."""
+
+    DIRECTORY = "directory", _("directory")
+    DATABASE = "database", _("database")
+    ROLE = "role", _("database account")
+    SERVICE = "service", _("service")
+    CONTAINER = "container", _("container")
+    CACHE_USER = "cache_user", _("Redis account")
+    ADDRESS = "address", _("address")
+    BACKUP = "backup", _("backup file")

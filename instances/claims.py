@@ -82,7 +82,7 @@ def take(operation_id: int) -> Operation | None:
 
     The claim is one guarded UPDATE: if it does not change exactly one row, somebody was faster.
     """
-    operation = Operation.objects.select_related("host", "waits_for").filter(pk=operation_id, finished_at=None).first()
+    operation = Operation.objects.unfinished().select_related("host", "waits_for").filter(pk=operation_id).first()
     if operation is None:
         return None
     if operation.status == Outcome.QUEUED:

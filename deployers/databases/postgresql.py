@@ -24,6 +24,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import encrypt_password
 
+from deployers import interruption
 from deployers.databases.database import Database, Update, Value
 from deployers.databases.postgresql_errors import unusable
 from deployers.errors import RowMissing, UsernameTaken
@@ -308,7 +309,7 @@ def _copy_when_unused(connection: Connection, source: str, copy: PostgresDatabas
         except pg.ObjectInUse:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(POLL_SECONDS)
+            interruption.sleep(POLL_SECONDS)
 
 
 @contextmanager

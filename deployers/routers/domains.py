@@ -6,6 +6,7 @@ import http.client
 import time
 from dataclasses import dataclass, field
 
+from deployers import interruption
 from deployers.commands import run
 from deployers.errors import CommandFailed, CommandMissing, CommandTimedOut, DeployError
 from deployers.plan import Log
@@ -130,7 +131,7 @@ def wait_until_served(nginx: tuple[str, int], generation: str) -> bool:
         answers = answers + 1 if _served(nginx) == generation else 0
         if answers == ANSWERS:
             return True
-        time.sleep(POLL_SECONDS)
+        interruption.sleep(POLL_SECONDS)
     return False
 
 

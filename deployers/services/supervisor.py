@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from xmlrpc.client import Fault
 
+from deployers import interruption
 from deployers.errors import ServiceManagerUnreachable, ServiceRefused
 from deployers.files import tail, write_private
 from deployers.layout import EmbeddedLayout
@@ -138,7 +139,7 @@ class Supervisor:
         while _state_name(supervisord, name) == "STOPPING":
             if time.monotonic() > until:
                 raise ServiceRefused(name, "its process does not end, not even by SIGKILL")
-            time.sleep(POLL_SECONDS)
+            interruption.sleep(POLL_SECONDS)
 
     def wait_until_answering(self, seconds: float) -> None:
         """Wait until supervisord, which was just started, takes calls. Raises ServiceManagerUnreachable."""
@@ -151,7 +152,7 @@ class Supervisor:
             except ServiceManagerUnreachable:
                 if time.monotonic() > until:
                     raise
-                time.sleep(POLL_SECONDS)
+                interruption.sleep(POLL_SECONDS)
 
 
 def _state_name(supervisord: Rpc, name: str) -> str | None:

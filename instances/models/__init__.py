@@ -5,7 +5,25 @@ from instances.models.blob import Blob
 from instances.models.domain import Domain
 from instances.models.host import Host
 from instances.models.instance import Instance
+from instances.models.lock import ActionLock
 from instances.models.operation import Operation, OperationStep
+from instances.models.orphan import Orphan
+from instances.models.rollout import Rollout, RolloutItem
+from instances.models.state_change import StateChange
 from instances.models.version import Version
 
-__all__ = ["Backup", "Blob", "Domain", "Host", "Instance", "Operation", "OperationStep", "Version"]
+__all__ = [
+    "ActionLock",
+    "Backup",
+    "Blob",
+    "Domain",
+    "Host",
+    "Instance",
+    "Operation",
+    "OperationStep",
+    "Orphan",
+    "Rollout",
+    "RolloutItem",
+    "StateChange",
+    "Version",
+]

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from deployers.spec import Account, Event, InstanceSpec, Location
 from instances import states
-from instances.choices import Db, Desired, Mode, OperationKind, State
+from instances.choices import BackupInterval, Db, Desired, Mode, OperationKind, State
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.fields import EncryptedTextField
 from instances.models.operation import Operation
@@ -47,7 +47,7 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
 
     def with_operation(self) -> InstanceQuerySet:
         """Each with the kind of its unfinished operation as ``operation_kind`` (or None), in the same query."""
-        unfinished = Operation.objects.filter(instance=models.OuterRef("pk"), finished_at=None)
+        unfinished = Operation.objects.unfinished().filter(instance=models.OuterRef("pk"))
         return self.annotate(operation_kind=models.Subquery(unfinished.values("kind")[:1]))
 
 
@@ -174,6 +174,17 @@ class Instance(models.Model):
     failure = models.CharField(
         _("failed operation"), max_length=20, choices=OperationKind.choices, blank=True, editable=False
     )
+    retries = models.PositiveSmallIntegerField(_("tries to mend it"), default=0, editable=False)
+    retry_at = models.DateTimeField(_("next try at"), null=True, blank=True, editable=False)
+    attention = models.TextField(
+        _("needs attention"), blank=True, editable=False, help_text=_("Why it is not tried any more.")
+    )
+    backup_hours = models.PositiveSmallIntegerField(
+        _("backups"),
+        choices=BackupInterval.choices,
+        default=BackupInterval.NEVER,
+        help_text=_("How often it is backed up by itself."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     installed_at = models.DateTimeField(_("installed at"), null=True, blank=True, editable=False)
     removed_at = models.DateTimeField(_("removed at"), null=True, blank=True, editable=False)
@@ -184,7 +195,11 @@ class Instance(models.Model):
         verbose_name = _("instance")
         verbose_name_plural = _("instances")
         ordering = ["-created_at", "id"]
-        permissions = [("view_credentials", _("Can see the passwords of instances"))]
+        permissions = [
+            ("view_credentials", _("Can see the passwords of instances")),
+            ("purge_instance", _("Can remove instances at once, with all their backups")),
+            ("lock_instance", _("Can lock and unlock actions")),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["domain", "slug"],
@@ -249,7 +264,7 @@ class Instance(models.Model):
     @property
     def unfinished_operation(self) -> Operation | None:
         """The operation that is waiting or running, if there is one; one query."""
-        return self.operations.filter(finished_at=None).first()
+        return self.operations.unfinished().first()
 
     def facts(self, operation: str | None) -> states.Facts:
         """What the pure function of states needs. ``operation``: the kind of the unfinished operation."""

@@ -9,10 +9,13 @@ from django.utils.translation import gettext_lazy as _
 
 from instances.choices import OperationKind, Origin, Outcome, StepStatus
 
+UNFINISHED = (Outcome.QUEUED, Outcome.RUNNING)
+
 
 class OperationQuerySet(models.QuerySet["Operation"]):
     def unfinished(self) -> OperationQuerySet:
-        return self.filter(finished_at=None)
+        """Those that wait or run. One that is postponed has not begun."""
+        return self.filter(status__in=UNFINISHED)
 
     def claimable(self) -> OperationQuerySet:
         """Those that wait and could run now: what they wait for has ended."""
@@ -46,6 +49,16 @@ class Operation(models.Model):
     waits_for = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="waiting", verbose_name=_("waits for")
     )
+    backup = models.ForeignKey(
+        "instances.Backup",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="operations",
+        verbose_name=_("backup"),
+        help_text=_("The one that is made, or that it starts from."),
+    )
+    not_before = models.DateTimeField(_("not before"), null=True, blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -60,6 +73,12 @@ class Operation(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     failed_step = models.CharField(_("failed step"), max_length=100, blank=True)
     error = models.TextField(_("error"), blank=True)
+    down_seconds = models.FloatField(
+        _("downtime"), null=True, blank=True, help_text=_("Seconds in which OpenSlides did not answer.")
+    )
+    previous_desired = models.CharField(_("desired state before"), max_length=20, blank=True, editable=False)
+    is_final = models.BooleanField(_("cannot be cancelled any more"), default=False, editable=False)
+    cancel_asked_at = models.DateTimeField(_("cancel asked for at"), null=True, blank=True)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     worker = models.CharField(_("worker"), max_length=200, blank=True, editable=False)
     heartbeat_at = models.DateTimeField(_("heartbeat"), null=True, blank=True, editable=False)
@@ -74,8 +93,13 @@ class Operation(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["instance"],
-                condition=Q(finished_at=None),
+                condition=Q(status__in=UNFINISHED),
                 name="one_unfinished_operation_per_instance",
+            ),
+            models.UniqueConstraint(
+                fields=["instance", "kind"],
+                condition=Q(status=Outcome.POSTPONED),
+                name="one_postponed_operation_per_instance_and_kind",
             ),
             models.UniqueConstraint(
                 fields=["version", "host"],
@@ -83,13 +107,14 @@ class Operation(models.Model):
                 name="one_unfinished_prepare_per_version_and_host",
             ),
             models.CheckConstraint(
-                condition=Q(finished_at=None, status__in=[Outcome.QUEUED, Outcome.RUNNING])
-                | Q(finished_at__isnull=False, status__in=[Outcome.SUCCEEDED, Outcome.FAILED]),
+                condition=Q(finished_at=None, status__in=[Outcome.POSTPONED, *UNFINISHED])
+                | Q(finished_at__isnull=False, status__in=[Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED]),
                 name="finished_has_an_outcome",
             ),
             models.CheckConstraint(
                 condition=Q(kind=OperationKind.PREPARE, version__isnull=False, instance=None)
-                | Q(~Q(kind=OperationKind.PREPARE), instance__isnull=False),
+                | Q(kind=OperationKind.VERIFY, instance=None)
+                | Q(~Q(kind__in=[OperationKind.PREPARE, OperationKind.VERIFY]), instance__isnull=False),
                 name="operation_has_its_subject",
             ),
         ]
@@ -100,7 +125,7 @@ class Operation(models.Model):
     @property
     def subject(self) -> str:
         """What it is done to, by name."""
-        return str(self.instance or self.version)
+        return str(self.instance or self.backup or self.version or "")
 
     @property
     def outcome(self) -> Outcome:

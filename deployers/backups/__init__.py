@@ -1,0 +1,1 @@
+"""Backups: one archive of an instance's database, media and settings, and where archives are kept."""
