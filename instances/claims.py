@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from instances.choices import Outcome
@@ -29,6 +30,14 @@ class ClaimLost(Exception):
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
         super().__init__(f"Operation {operation.pk} was taken over by another worker.")
+
+
+class Cancelled(Exception):
+    """Somebody has asked that the operation be cancelled."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        super().__init__(f"Operation {operation.pk} was cancelled.")
 
 
 def _machine() -> str:
@@ -116,6 +125,44 @@ def beat(operation: Operation) -> None:
     """Say that the worker is alive. Raises ClaimLost."""
     if _held(operation).update(heartbeat_at=timezone.now()) != 1:
         raise ClaimLost(operation)
+
+
+def advance(operation: Operation, reached: int, *, final: bool = False, down: bool = False) -> None:
+    """Say that step number ``reached`` (from 1) begins: a heartbeat, in one guarded UPDATE.
+
+    ``final``: it cannot be cancelled from here on. ``down``: OpenSlides does not answer from here on.
+    Raises ClaimLost, Cancelled.
+    """
+    now = timezone.now()
+    operation.reached = max(reached, operation.reached)
+    operation.is_final = operation.is_final or final
+    if down and operation.down_since is None:
+        operation.down_since = now
+    held = _held(operation)
+    if not operation.is_final:
+        held = held.filter(cancel_asked_at=None)
+    elif final:
+        # Whoever asked before this step began is still in time.
+        held = held.filter(Q(cancel_asked_at=None) | Q(is_final=True))
+    changed = held.update(
+        heartbeat_at=now, reached=operation.reached, is_final=operation.is_final, down_since=operation.down_since
+    )
+    if changed != 1:
+        if is_cancelled(operation):
+            raise Cancelled(operation)
+        raise ClaimLost(operation)
+
+
+def is_cancelled(operation: Operation) -> bool:
+    """Whether somebody asked to cancel the operation, which this worker still holds; one query."""
+    return _held(operation).filter(cancel_asked_at__isnull=False).exists()
+
+
+def served_again(operation: Operation) -> None:
+    """Write down how long OpenSlides did not answer, if it did not."""
+    if operation.down_since is not None and operation.down_seconds is None:
+        operation.down_seconds = round((timezone.now() - operation.down_since).total_seconds(), 3)
+        _held(operation).update(down_seconds=operation.down_seconds)
 
 
 def finish(operation: Operation, outcome: Outcome, *, error: str = "", failed_step: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
-    from instances.models import Instance, Operation, Version
+    from instances.models import ActionLock, Backup, Instance, Operation, Version
 
 
 class OperationRefused(Exception):
@@ -58,6 +58,64 @@ class InstanceRemoved(OperationRefused):
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         super().__init__(_("%(instance)s was removed.") % {"instance": instance})
+
+
+class NotRemoved(OperationRefused):
+    """The instance is there, so it cannot be brought back."""
+
+    code = "not_removed"
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        super().__init__(_("%(instance)s is not removed. Restore one of its backups instead.") % {"instance": instance})
+
+
+class ActionLocked(OperationRefused):
+    """Somebody has locked this action on this instance."""
+
+    code = "action_locked"
+
+    def __init__(self, lock: ActionLock) -> None:
+        self.lock = lock
+        super().__init__(
+            _("%(action)s is locked on %(instance)s: %(reason)s. Unlock it first.")
+            % {"action": lock.get_action_display(), "instance": lock.instance, "reason": lock.reason}
+        )
+
+
+class AlreadyPostponed(OperationRefused):
+    """The same was asked for already, for a later time."""
+
+    code = "already_postponed"
+
+    def __init__(self, postponed: Operation) -> None:
+        self.postponed = postponed
+        super().__init__(
+            _("Operation %(id)s (%(what)s) is postponed already. Cancel it first.")
+            % {"id": postponed.pk, "what": postponed}
+        )
+
+
+class CannotCancel(OperationRefused):
+    """The operation has ended, or there is no way back from where it is."""
+
+    code = "cannot_cancel"
+
+    def __init__(self, operation: Operation, reason: str) -> None:
+        self.operation = operation
+        super().__init__(reason)
+
+
+class BackupUnusable(OperationRefused):
+    """The backup cannot be taken; ``reason`` says why. ``backup`` is None where there is none at all."""
+
+    code = "backup_unusable"
+    field: str | None = None
+
+    def __init__(self, backup: Backup | None, reason: str) -> None:
+        self.backup = backup
+        self.reason = reason
+        super().__init__(reason)
 
 
 class VersionRefused(OperationRefused):

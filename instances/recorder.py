@@ -11,7 +11,8 @@ from types import TracebackType
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from deployers.plan import Plan
+from deployers.interruption import Interruption
+from deployers.plan import Plan, Serving, Step
 from instances import claims
 from instances.choices import StepStatus
 from instances.models import Operation, OperationStep
@@ -23,17 +24,20 @@ FLUSH_SECONDS = 1.0
 OUTPUT_CHARACTERS = 100_000
 """Of a step's output the last so many are kept."""
 HIDDEN = "••••••"
+TOO_LONG = "It took longer than this step may take, and was ended. Look what it waited for, then ask again."
+CANCELLED = "It was cancelled."
 
 
 class Recorder:
     """A context manager round the run of one operation's plan.
 
-    A thread beats every HEARTBEAT_SECONDS and writes new output of a long step every FLUSH_SECONDS; when the claim
-    was lost it sets ``lost`` and stops.
+    A thread beats every HEARTBEAT_SECONDS; every FLUSH_SECONDS it writes new output of a long step, and ends one that
+    takes too long or whose operation was cancelled. When the claim was lost it sets ``lost`` and stops.
     """
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
+        self.interruption = Interruption()
         self.secrets: list[str] = []
         self.steps: list[OperationStep] = []
         self.lost = threading.Event()
@@ -42,6 +46,7 @@ class Recorder:
         self._current: OperationStep | None = None
         self._written = 0
         self._began = 0.0
+        self._deadline = float("inf")
         self._thread = threading.Thread(target=self._beat, name=f"recorder-{operation.pk}", daemon=True)
 
     def __enter__(self) -> Recorder:
@@ -69,14 +74,16 @@ class Recorder:
                 for position, step in enumerate(plan, start=1)
             )
 
-    def started(self, index: int) -> None:
-        """Step ``index`` begins. Raises ClaimLost."""
-        claims.beat(self.operation)
+    def started(self, index: int, planned: Step) -> Interruption:
+        """Step ``index`` begins; with what is returned it can be ended. Raises ClaimLost, Cancelled."""
+        claims.advance(self.operation, index + 1, final=planned.final, down=planned.serving is Serving.ENDS)
         step = self.steps[index]
         with self._lock:
             self._current, self._written, self._began = step, 0, time.monotonic()
+            self._deadline, self.interruption = self._began + planned.seconds, Interruption()
         step.status, step.started_at, step.output = StepStatus.RUNNING, timezone.now(), ""
         step.save(update_fields=["status", "started_at", "output"])
+        return self.interruption
 
     def ended(self, index: int, status: StepStatus) -> None:
         """Step ``index`` is done or has failed. Raises ClaimLost."""
@@ -123,6 +130,10 @@ class Recorder:
                     if step is not None and written and written != flushed:
                         OperationStep.objects.filter(pk=step.pk, status=StepStatus.RUNNING).update(output=output)
                         flushed = written
+                    if step is not None and time.monotonic() >= self._deadline:
+                        self.interruption.ring(TOO_LONG)
+                    if not self.operation.is_final and claims.is_cancelled(self.operation):
+                        self.interruption.ring(CANCELLED)
                     if time.monotonic() >= next_beat:
                         claims.beat(self.operation)
                         next_beat = time.monotonic() + HEARTBEAT_SECONDS

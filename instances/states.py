@@ -25,7 +25,9 @@ class Facts:
 _DURING = {
     OperationKind.CREATE: State.INSTALLING,
     OperationKind.UPDATE: State.UPDATING,
+    OperationKind.RESTORE: State.UPDATING,
     OperationKind.REMOVE: State.REMOVING,
+    OperationKind.PURGE: State.REMOVING,
 }
 _OF_UNIT = {
     UnitState.RUNNING: State.ACTIVE,

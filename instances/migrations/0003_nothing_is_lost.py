@@ -165,6 +165,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='operation',
+            name='down_since',
+            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name='down since'),
+        ),
+        migrations.AddField(
+            model_name='operation',
             name='is_final',
             field=models.BooleanField(default=False, editable=False, verbose_name='cannot be cancelled any more'),
         ),
@@ -177,6 +182,11 @@ class Migration(migrations.Migration):
             model_name='operation',
             name='previous_desired',
             field=models.CharField(blank=True, editable=False, max_length=20, verbose_name='desired state before'),
+        ),
+        migrations.AddField(
+            model_name='operation',
+            name='reached',
+            field=models.PositiveSmallIntegerField(default=0, editable=False, help_text='The most that any run of it began.', verbose_name='steps begun'),
         ),
         migrations.AlterField(
             model_name='instance',
@@ -227,6 +237,11 @@ class Migration(migrations.Migration):
             model_name='operation',
             name='backup',
             field=models.ForeignKey(blank=True, help_text='The one that is made, or that it starts from.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='operations', to='instances.backup', verbose_name='backup'),
+        ),
+        migrations.AddField(
+            model_name='operation',
+            name='safety_backup',
+            field=models.ForeignKey(blank=True, help_text='The one that is made before anything is changed.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='safety_of', to='instances.backup', verbose_name='safety backup'),
         ),
         migrations.AddConstraint(
             model_name='operation',

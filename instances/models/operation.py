@@ -58,6 +58,15 @@ class Operation(models.Model):
         verbose_name=_("backup"),
         help_text=_("The one that is made, or that it starts from."),
     )
+    safety_backup = models.ForeignKey(
+        "instances.Backup",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="safety_of",
+        verbose_name=_("safety backup"),
+        help_text=_("The one that is made before anything is changed."),
+    )
     not_before = models.DateTimeField(_("not before"), null=True, blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -76,7 +85,11 @@ class Operation(models.Model):
     down_seconds = models.FloatField(
         _("downtime"), null=True, blank=True, help_text=_("Seconds in which OpenSlides did not answer.")
     )
+    down_since = models.DateTimeField(_("down since"), null=True, blank=True, editable=False)
     previous_desired = models.CharField(_("desired state before"), max_length=20, blank=True, editable=False)
+    reached = models.PositiveSmallIntegerField(
+        _("steps begun"), default=0, editable=False, help_text=_("The most that any run of it began.")
+    )
     is_final = models.BooleanField(_("cannot be cancelled any more"), default=False, editable=False)
     cancel_asked_at = models.DateTimeField(_("cancel asked for at"), null=True, blank=True)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)

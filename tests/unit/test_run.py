@@ -25,7 +25,7 @@ def raising(error: Exception) -> Plan:
 
 def run_with(monkeypatch: pytest.MonkeyPatch, plan: Plan, operation: Operation) -> Operation:
     """Run the operation with this plan instead of its own."""
-    monkeypatch.setattr(runner, "_plan", lambda operation, instance: plan)
+    monkeypatch.setattr(runner, "plan_of", lambda operation, instance: plan)
     runner.run(operation.pk)
     operation.refresh_from_db()
     return operation

@@ -1,0 +1,33 @@
+"""Filing operations: the one door through which admin, API, commands and the system ask for something.
+
+Filing checks that it makes sense, writes the row and what is wanted from now on, and sends the task
+after the commit. If the message is lost, the periodic look finds the row (see ``looks.py``).
+"""
+
+from instances.operations.backups import backup, bring_back, clone, purge, restore, verify
+from instances.operations.ending import begin_due, cancel
+from instances.operations.filing import SYSTEM, Request
+from instances.operations.life import create, remove, run_as_set, send_test_mail, start, stop, update
+from instances.operations.versions import discard, prepare
+
+__all__ = [
+    "SYSTEM",
+    "Request",
+    "backup",
+    "begin_due",
+    "bring_back",
+    "cancel",
+    "clone",
+    "create",
+    "discard",
+    "prepare",
+    "purge",
+    "remove",
+    "restore",
+    "run_as_set",
+    "send_test_mail",
+    "start",
+    "stop",
+    "update",
+    "verify",
+]
