@@ -88,21 +88,32 @@ def _run_claimed(operation: Operation) -> None:
         try:
             if instance is not None:
                 recorder.hide(_secrets(instance))
-            plan = plan_of(operation, instance)
+            plan = _make_plan(operation, instance)
             if operation.attempts > claims.ATTEMPTS:
                 reason = f"It was interrupted {claims.ATTEMPTS} times while it ran, so it was given up."
                 recorder.begin(plan)
                 _undo(plan, operation.reached - 1, recorder)
                 raise StepFailed("", reason)
             run_plan(plan, recorder)
-        except NoPlan as error:
-            failure = StepFailed("make the plan", recorder.redact(str(error)))
         except StepFailed as error:
             failure = type(error)(error.step, recorder.redact(error.reason))
     outcome = _end(operation, instance, failure)
     logger.info("Operation %s (%s): %s.", operation.pk, operation, outcome)
     if instance is not None and instance.removed_at is None:
         settle(instance, answered=failure is None and operation.kind not in _NOT_STARTED)
+
+
+def _make_plan(operation: Operation, instance: Instance | None) -> Plan:
+    """Raises StepFailed."""
+    try:
+        return plan_of(operation, instance)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        # As in run_plan(): whatever is raised, the operation must end.
+        if not isinstance(error, NoPlan):
+            logger.exception("Operation %s: no plan", operation.pk)
+        raise StepFailed("make the plan", str(error) or type(error).__name__) from error
 
 
 def _end(operation: Operation, instance: Instance | None, failure: StepFailed | None) -> str:
