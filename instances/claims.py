@@ -2,12 +2,14 @@
 
 A worker is named by the machine's boot, its process-id namespace, its process id and the moment when that
 process started (proc(5): field 22 of /proc/PID/stat), so that on the same machine "is it still there?" is
-a fact and not a guess. One that is there, or on another machine, is gone when its heartbeat is older than the lease.
+a fact and not a guess. One that is there, or on another machine, is gone when its heartbeat is older than the lease;
+on the same machine that is measured by a clock which nobody sets, so a wall clock that jumps ends no worker.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -76,8 +78,15 @@ def is_gone(operation: Operation) -> bool:
         pid, _, started = process.partition("/")
         if _start_time(int(pid)) != started:
             return True
+        if operation.heartbeat_boot is not None:
+            return _boot_seconds() - operation.heartbeat_boot > settings.LEASE_SECONDS
     lease = timedelta(seconds=settings.LEASE_SECONDS)
     return operation.heartbeat_at is None or timezone.now() - operation.heartbeat_at > lease
+
+
+def _boot_seconds() -> float:
+    """Seconds since this machine was started, sleep included: a clock that nobody sets (clock_gettime(2))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def free_places(host_id: int) -> int:
@@ -107,6 +116,7 @@ def take(operation_id: int) -> Operation | None:
         worker=own_name(),
         attempts=operation.attempts + 1,
         heartbeat_at=now,
+        heartbeat_boot=_boot_seconds(),
         started_at=operation.started_at or now,
     )
     if claimed != 1:
@@ -123,7 +133,7 @@ def release(operation: Operation, *, counts: bool) -> None:
 
 def beat(operation: Operation) -> None:
     """Say that the worker is alive. Raises ClaimLost."""
-    if _held(operation).update(heartbeat_at=timezone.now()) != 1:
+    if _held(operation).update(heartbeat_at=timezone.now(), heartbeat_boot=_boot_seconds()) != 1:
         raise ClaimLost(operation)
 
 
@@ -145,7 +155,11 @@ def advance(operation: Operation, reached: int, *, final: bool = False, down: bo
         # Whoever asked before this step began is still in time.
         held = held.filter(Q(cancel_asked_at=None) | Q(is_final=True))
     changed = held.update(
-        heartbeat_at=now, reached=operation.reached, is_final=operation.is_final, down_since=operation.down_since
+        heartbeat_at=now,
+        heartbeat_boot=_boot_seconds(),
+        reached=operation.reached,
+        is_final=operation.is_final,
+        down_since=operation.down_since,
     )
     if changed != 1:
         if is_cancelled(operation):

@@ -66,7 +66,7 @@ def look_after(host: Host) -> None:
         elif row.pk not in locked:
             healing.mend(row, unit)
     # Last: a host that was silent becomes known again with the states that it has now.
-    if host.last_seen is None or timezone.now() - host.last_seen > SEEN_PRECISION:
+    if host.last_seen is None or abs(timezone.now() - host.last_seen) > SEEN_PRECISION:
         Host.objects.filter(pk=host.pk).update(last_seen=timezone.now())
 
 

@@ -170,6 +170,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='operation',
+            name='heartbeat_boot',
+            field=models.FloatField(blank=True, editable=False, help_text="Of the same heartbeat: seconds since the worker's machine was started.", null=True),
+        ),
+        migrations.AddField(
+            model_name='operation',
             name='is_final',
             field=models.BooleanField(default=False, editable=False, verbose_name='cannot be cancelled any more'),
         ),

@@ -46,4 +46,4 @@ class Host(models.Model):
     @property
     def is_heard(self) -> bool:
         """Whether the host's worker reported within the last minute."""
-        return self.last_seen is not None and timezone.now() - self.last_seen < HEARD_WITHIN
+        return self.last_seen is not None and abs(timezone.now() - self.last_seen) < HEARD_WITHIN

@@ -94,6 +94,12 @@ class Operation(models.Model):
     cancel_asked_at = models.DateTimeField(_("cancel asked for at"), null=True, blank=True)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     worker = models.CharField(_("worker"), max_length=200, blank=True, editable=False)
+    heartbeat_boot = models.FloatField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Of the same heartbeat: seconds since the worker's machine was started."),
+    )
     heartbeat_at = models.DateTimeField(_("heartbeat"), null=True, blank=True, editable=False)
 
     objects = OperationQuerySet.as_manager()

@@ -81,6 +81,16 @@ def test_a_worker_on_another_machine_is_gone_when_its_lease_ran_out(settings: Se
     assert claims.is_gone(operation)
 
 
+def test_a_clock_that_is_set_forward_ends_no_worker_of_this_machine() -> None:
+    operation = make_operation()
+    taken = claims.take(operation.pk)
+    assert taken is not None
+    Operation.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    operation.refresh_from_db()
+    assert not claims.is_gone(operation)
+    assert claims.interrupted(operation.host_id) == []
+
+
 def test_a_worker_that_is_there_and_does_not_beat_has_lost_its_run(settings: Settings) -> None:
     operation = make_operation(status=Outcome.RUNNING, worker=claims.own_name(), heartbeat_at=timezone.now())
     assert not claims.is_gone(operation)
