@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deployers.errors import DataOfOtherRelease
+from deployers.backups.instance import place_media, read_archive, write_archive
+from deployers.backups.store import Archive
+from deployers.backups.verifying import Verifier
+from deployers.errors import DataOfOtherRelease, InstanceMissing
 from deployers.files import remove_tree
 from deployers.openslides.passwords import hash_passwords
 from deployers.openslides.profile import Login
@@ -49,7 +52,7 @@ class ComposedDeployer:
     def is_prepared(self, version: VersionSpec) -> bool:
         return self.preparer(version).missing(version) is None
 
-    def create(self, spec: InstanceSpec) -> Plan:
+    def create(self, spec: InstanceSpec, archive: Archive | None = None) -> Plan:
         """What fails takes all of it away again. Nothing is waited for before the service starts."""
         parts, paths, version = self.parts, self.parts.layout.instance(spec.id), spec.version
         parts.database(spec), parts.profile(version)  # an impossible instance has no plan
@@ -73,8 +76,7 @@ class ComposedDeployer:
                 lambda log: remove_tree(paths.directory),
             ),
             Step("make accounts", lambda log: parts.admit(spec, version), forget) if parts.has_accounts else None,
-            Step("copy the template database", lambda log: self._copy_template(spec, log)),
-            Step("write accounts and event", lambda log: self._write_rows(spec, log)),
+            *self._data(spec, archive),
             Step("write settings", lambda log: parts.write_settings(spec, version)),
             Step("check that the port is free", lambda log: parts.check_port(spec)),
             Step(
@@ -114,16 +116,47 @@ class ComposedDeployer:
     def update(self, spec: InstanceSpec, target: VersionSpec, token: str, running: bool = True) -> Plan:
         return Updater(self.parts, self.preparer(target), spec, target, token, running).plan()
 
-    def remove(self, spec: InstanceSpec) -> Plan:
+    def _data(self, spec: InstanceSpec, archive: Archive | None) -> Plan:
+        """Where a new instance's data come from."""
+        if archive is not None:
+            return (Step("restore the backup", lambda log: self._restore(spec, archive, log)),)
+        return (
+            Step("copy the template database", lambda log: self._copy_template(spec, log)),
+            Step("write accounts and event", lambda log: self._write_rows(spec, log)),
+        )
+
+    def backup(self, spec: InstanceSpec, archive: Archive) -> Plan:
         parts = self.parts
+
+        def write(log: Log) -> None:
+            if not parts.database(spec).instance(spec.id).exists():
+                raise InstanceMissing(spec.id, "database")
+            write_archive(parts, spec, archive, log)
+
+        return (Step("write the backup", write, lambda log: archive.store.delete(archive.name)),)
+
+    def verify(self, version: VersionSpec, db: str, archive: Archive) -> Plan:
+        return Verifier(self.parts, version, db, archive).plan()
+
+    def remove(self, spec: InstanceSpec, archive: Archive | None = None) -> Plan:
+        parts = self.parts
+
+        def back_up(log: Log) -> None:
+            assert archive is not None
+            if not parts.database(spec).instance(spec.id).exists():
+                log("There is no database any more that could be backed up.\n")
+                return
+            write_archive(parts, spec, archive, log)
+
         directory = parts.layout.instance(spec.id).directory
         withdraw = Step("withdraw the address", lambda log: parts.router.withdraw(spec))
-        forget = Step("drop databases, keys and accounts", lambda log: parts.forget(spec.id))
+        forget = Step("drop databases, keys and accounts", lambda log: parts.forget(spec.id), final=True)
         return _without_none(
             Step("stop and forget the service", lambda log: parts.services.remove(spec.id)),
+            Step("write a last backup", back_up) if archive is not None else None,
             withdraw if parts.router.has_front else None,
             forget if parts.has_accounts else None,
-            Step("remove the instance's files", lambda log: remove_tree(directory)),
+            Step("remove the instance's files", lambda log: remove_tree(directory), final=True),
         )
 
     def send_test_mail(self, spec: InstanceSpec, recipient: str) -> Plan:
@@ -175,6 +208,19 @@ class ComposedDeployer:
                 log("The instance's database is there already.\n")
                 return
         databases.copy_closed(databases.template(spec.version), databases.draft(spec.id))
+
+    def _restore(self, spec: InstanceSpec, archive: Archive, log: Log) -> None:
+        """The database takes its place last: an instance that has one is complete, and may have been used since."""
+        databases = self.parts.database(spec)
+        database = databases.instance(spec.id)
+        if database.exists():
+            log("The instance's database is there already.\n")
+            return
+        draft = databases.draft(spec.id)
+        media = read_archive(self.parts, spec, spec.version, archive, draft, log)
+        place_media(media, self.parts.layout.instance(spec.id).media)
+        databases.replace(draft, database)
+        self.parts.share_data(spec)
 
     def _write_rows(self, spec: InstanceSpec, log: Log) -> None:
         """In the draft, which takes the database's place when it is complete."""

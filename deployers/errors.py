@@ -360,3 +360,24 @@ class ArchiveDamaged(DeployError):
 
     def __str__(self) -> str:
         return f"The backup {self.name} is damaged: {self.reason}. Use another one."
+
+
+@dataclass(eq=False)
+class ArchiveUnfit(DeployError):
+    """An archive holds something else than what was asked for; ``reason`` says what."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"The backup {self.name} cannot be used here: {self.reason}."
+
+
+@dataclass(eq=False)
+class SourceChanged(DeployError):
+    """A file became shorter while it was backed up."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} changed while it was read. Ask for the backup again."

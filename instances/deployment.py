@@ -52,7 +52,8 @@ def _timeouts() -> Timeouts:
 def _production() -> Deployer:
     # Imported here: an embedded installation has no client for D-Bus and Redis.
     from deployers.caches.redis import RedisServer
-    from deployers.databases.postgresql import PostgresServer, Server
+    from deployers.databases.postgresql import PostgresServer
+    from deployers.databases.postgresql_server import Server
     from deployers.engines.podman import PodmanSettings
     from deployers.production import ProductionSettings, production_deployer
 

@@ -106,6 +106,20 @@ class DatabaseServer(Protocol):
         """Make a database without a table, and the account that owns it; one that exists is replaced."""
         ...
 
+    def dump(self, database: Database, target: Path) -> None:
+        """Write the database, as it is at one moment, to the file ``target``; somebody may use it meanwhile.
+
+        Raises DatabaseUnusable, CommandFailed, OSError.
+        """
+        ...
+
+    def load(self, source: Path, database: Database, password: str) -> None:
+        """Make ``database`` of such a file; one that exists is replaced. ``password``: of the account that owns it.
+
+        Raises DatabaseUnusable, CommandFailed, OSError.
+        """
+        ...
+
     def files(self, database: Database) -> tuple[Path, ...]:
         """The file that OpenSlides must be able to change, if the database is one and exists."""
         ...

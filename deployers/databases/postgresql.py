@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg2
@@ -26,7 +26,8 @@ from psycopg2.extensions import encrypt_password
 
 from deployers import interruption
 from deployers.databases.database import Database, Update, Value
-from deployers.databases.postgresql_errors import unusable
+from deployers.databases.postgresql_archives import dump, restore
+from deployers.databases.postgresql_server import Server
 from deployers.errors import RowMissing, UsernameTaken
 from deployers.layout import checked_id
 from deployers.spec import VersionSpec
@@ -34,47 +35,12 @@ from deployers.spec import VersionSpec
 GROUP = "openslides_instances"
 ENGINE = "openslides_host.postgresql"
 """Django's PostgreSQL engine, made to work with a psycopg2 that is newer than OpenSlides' Django: ``inside/``."""
-OPTIONS = "-c lock_timeout=60s"
-"""Sent with the connection: a step must fail, not wait for ever, where somebody holds a lock."""
 MAKER_ADMINISTERS = 160000
 """PostgreSQL 16 gives who makes a role the right to administer it, and refuses that it is given again."""
 TOKEN_DIGITS = 8
 TEMPLATE_DIGITS = 16
 BUSY_SECONDS = 60.0
 POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """How the control plane reaches PostgreSQL, and (``instance_host``) instances do: a directory of unix sockets."""
-
-    host: str
-    user: str
-    database: str
-    port: int = 5432
-    password: str = field(default="", repr=False)
-    instance_host: str = "/run/postgresql"
-
-    @contextmanager
-    def connection(self, database: str = "") -> Iterator[Connection]:
-        """An open connection in autocommit mode. Raises DatabaseServerUnusable for whatever goes wrong inside."""
-        name = database or self.database
-        try:
-            connection = psycopg2.connect(
-                host=self.host,
-                port=self.port,
-                user=self.user,
-                password=self.password or None,
-                dbname=name,
-                application_name="openslides-multiinstance",
-                connect_timeout=10,
-                options=OPTIONS,
-            )
-            with closing(connection):
-                connection.autocommit = True
-                yield connection
-        except psycopg2.Error as error:
-            raise unusable(name, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +202,20 @@ class PostgresServer:
                 _drop(connection, name)
             for name in found.roles:
                 _run(connection, "DROP ROLE IF EXISTS {}", name)
+
+    def dump(self, database: Database, target: Path) -> None:
+        dump(self.server, _mine(database).name, target)
+
+    def load(self, source: Path, database: Database, password: str) -> None:
+        mine = _mine(database)
+        with self.server.connection() as connection:
+            _admit(connection, mine.owner, password)
+            _drop(connection, mine.name)
+            _run(connection, "CREATE DATABASE {} OWNER {}", mine.name, mine.owner)
+            _run(connection, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC", mine.name)
+        with self.server.connection(mine.name) as connection:
+            _run(connection, "ALTER SCHEMA public OWNER TO {}", mine.owner)
+        restore(self.server, source, mine.name, mine.owner)
 
     def files(self, database: Database) -> tuple[Path, ...]:
         return ()

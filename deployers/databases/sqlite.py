@@ -152,6 +152,13 @@ class SqliteServer:
         _remove(path)
         path.touch(PRIVATE_FILE)
 
+    def dump(self, database: Database, target: Path) -> None:
+        self.copy_live(database, SqliteFile(target))
+
+    def load(self, source: Path, database: Database, password: str) -> None:
+        self.copy_closed(SqliteFile(source), database)
+        database.check()
+
     def files(self, database: Database) -> tuple[Path, ...]:
         return (_path(database),) if database.exists() else ()
 

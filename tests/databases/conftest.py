@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from deployers.databases.postgresql import GROUP, PostgresDatabase, PostgresServer, Server
+from deployers.databases.postgresql import GROUP, PostgresDatabase, PostgresServer
+from deployers.databases.postgresql_server import Server
 from tests.databases.postgres import Made, make, new_version, prepare
 from tests.postgresql import cluster
 from tests.tools import require

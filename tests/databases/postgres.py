@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import psycopg2
 
-from deployers.databases.postgresql import PostgresDatabase, PostgresServer, Server
+from deployers.databases.postgresql import PostgresDatabase, PostgresServer
+from deployers.databases.postgresql_server import Server
 from deployers.spec import VersionSpec
 
 

@@ -9,7 +9,8 @@ import psycopg2
 import pytest
 
 from deployers.databases.database import Update
-from deployers.databases.postgresql import PostgresDatabase, PostgresServer, Server
+from deployers.databases.postgresql import PostgresDatabase, PostgresServer
+from deployers.databases.postgresql_server import Server
 from deployers.errors import DatabaseServerUnusable, RowMissing, UsernameTaken
 from tests.databases.postgres import Made, everything, execute, logged_in, make, new_version, owners, prepare
 from tests.observing import wait_for

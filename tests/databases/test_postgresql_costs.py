@@ -12,7 +12,8 @@ import psycopg2
 import pytest
 
 from deployers.databases.database import Update
-from deployers.databases.postgresql import PostgresDatabase, PostgresServer, Server
+from deployers.databases.postgresql import PostgresDatabase, PostgresServer
+from deployers.databases.postgresql_server import Server
 from tests.databases.postgres import Made, everything, execute, logged_in, make
 
 STATEMENTS_OF_A_CREATION = 17

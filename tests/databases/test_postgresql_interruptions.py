@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import psycopg2
 import pytest
 
-from deployers.databases.postgresql import PostgresDatabase, PostgresServer, Server
+from deployers.databases.postgresql import PostgresDatabase, PostgresServer
+from deployers.databases.postgresql_server import Server
 from deployers.spec import VersionSpec
 from tests.databases.postgres import Made, everything, execute, logged_in, make, new_version, prepare
 

@@ -1,0 +1,82 @@
+"""The proof of a backup: it is restored for real, into a database that nobody uses, and read."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from deployers.backups import archive as tar
+from deployers.backups.instance import refuse_unfit
+from deployers.backups.store import Archive
+from deployers.databases.database import DatabaseServer
+from deployers.errors import ArchiveDamaged, UnknownDatabase
+from deployers.files import make_private_directory, remove_tree
+from deployers.parts import Parts
+from deployers.plan import Log, Plan, Step
+from deployers.spec import VersionSpec
+
+ID_DIGITS = 32
+CORE_TABLES = ("users_user", "auth_group", "core_config", "django_migrations")
+"""Tables that every OpenSlides of ours has, and in which there is always a row."""
+
+
+class Verifier:
+    """Makes the plan for the verification of one archive."""
+
+    def __init__(self, parts: Parts, version: VersionSpec, db: str, archive: Archive) -> None:
+        """Raises UnknownDatabase."""
+        if db not in parts.databases:
+            raise UnknownDatabase(db, tuple(parts.databases))
+        self.parts = parts
+        self.version = version
+        self.db = db
+        self.archive = archive
+        # As of an instance, so that names and directories are made as for one; of the archive's name, so that a plan
+        # which is run again after an interruption finds what it left.
+        self.scratch = hashlib.sha256(archive.name.encode()).hexdigest()[:ID_DIGITS]
+
+    @property
+    def databases(self) -> DatabaseServer:
+        return self.parts.databases[self.db]
+
+    @property
+    def directory(self) -> Path:
+        return self.parts.layout.instance(self.scratch).directory
+
+    def plan(self) -> Plan:
+        def clean(log: Log) -> None:
+            self._clean()
+
+        return (
+            Step("read the backup and its checksums", self._read, clean),
+            Step("restore its database", self._load, clean),
+            Step("read the database", self._look),
+            Step("drop the database again", clean),
+        )
+
+    def _read(self, log: Log) -> None:
+        self._clean()
+        manifest = refuse_unfit(self.parts, self.version, self.db, self.archive)
+        make_private_directory(self.directory)
+        tar.extract(self.archive, self.directory, None)
+        log(f"Made on {manifest.created_at}, with OpenSlides {manifest.release}.\n")
+
+    def _load(self, log: Log) -> None:
+        make_private_directory(self.parts.layout.instance(self.scratch).data)
+        nobody_knows = secrets.token_urlsafe(32)
+        self.databases.load(self.directory / tar.DATABASE, self.databases.draft(self.scratch), nobody_knows)
+
+    def _look(self, log: Log) -> None:
+        draft = self.databases.draft(self.scratch)
+        draft.check()
+        for table in CORE_TABLES:
+            count = len(draft.rows(table, ["id"]))
+            if count == 0:
+                raise ArchiveDamaged(self.archive.name, f"its table {table} is empty")
+            log(f"{table}: {count} rows\n")
+
+    def _clean(self) -> None:
+        self.databases.drop(self.databases.draft(self.scratch))
+        self.databases.forget(self.scratch)
+        remove_tree(self.directory)
