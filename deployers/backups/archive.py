@@ -57,6 +57,7 @@ class Writer:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._tar = tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK)  # noqa: SIM115
+        self._stream: Any = self._tar.fileobj
         self._checksums: dict[str, str] = {}
 
     def manifest(self, manifest: Manifest) -> None:
@@ -69,7 +70,8 @@ class Writer:
     def file(self, name: str, path: Path) -> bool:
         """A regular file; whether it was there. Raises SourceChanged when it becomes shorter meanwhile."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            # O_NONBLOCK: a pipe that nobody writes to would keep us waiting (open(2)).
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             return False
         with open(descriptor, "rb") as stream:
@@ -95,6 +97,10 @@ class Writer:
     def close(self) -> None:
         self.text(CHECKSUMS, json.dumps(self._checksums, indent=1))
         self._tar.close()
+
+    def abandon(self) -> None:
+        """Write nothing more, also not what is in the buffer of a stream that is closed by now."""
+        self._stream.closed = True
 
     def _add(self, name: str, stream: IO[bytes], size: int, modified: float) -> None:
         member = tarfile.TarInfo(name)
@@ -130,8 +136,11 @@ def writing(archive: Archive) -> Iterator[Writer]:
     """The archive is in its store when the block ends, and not at all when it raises."""
     with archive.store.write(archive.name) as stream:
         writer = Writer(stream)
-        yield writer
-        writer.close()
+        try:
+            yield writer
+            writer.close()
+        finally:
+            writer.abandon()
 
 
 def read_manifest(archive: Archive) -> Manifest:
@@ -150,7 +159,7 @@ def extract(archive: Archive, staging: Path | None, media: Path | None) -> Manif
         found: dict[str, str] = {}
         manifest = _manifest(archive, tar, found)
         wanted: dict[str, str] | None = None
-        for member in tar:
+        while (member := tar.next()) is not None:
             if wanted is not None:
                 raise ArchiveDamaged(archive.name, "it goes on after its end")
             if member.name == CHECKSUMS:
