@@ -17,6 +17,7 @@ from deployers.openslides.profile import Login
 from deployers.parts import Parts
 from deployers.plan import Action, Log, Plan, Step
 from deployers.preparation import Management, Preparer
+from deployers.restoring import Restorer
 from deployers.spec import DomainSpec, InstanceSpec, Location, VersionSpec
 from deployers.states import UnitState
 from deployers.updating import Updater
@@ -113,8 +114,15 @@ class ComposedDeployer:
     def stop(self, spec: InstanceSpec) -> Plan:
         return (Step("stop the service", lambda log: self._stop(spec)),)
 
-    def update(self, spec: InstanceSpec, target: VersionSpec, token: str, running: bool = True) -> Plan:
-        return Updater(self.parts, self.preparer(target), spec, target, token, running).plan()
+    def update(
+        self, spec: InstanceSpec, target: VersionSpec, token: str, archive: Archive, running: bool = True
+    ) -> Plan:
+        return Updater(self.parts, self.preparer(target), spec, target, token, running).plan(archive)
+
+    def restore(
+        self, spec: InstanceSpec, target: VersionSpec, token: str, archive: Archive, running: bool = True
+    ) -> Plan:
+        return Restorer(self.parts, self.preparer(target), spec, target, token, running).plan(archive)
 
     def _data(self, spec: InstanceSpec, archive: Archive | None) -> Plan:
         """Where a new instance's data come from."""

@@ -381,3 +381,28 @@ class SourceChanged(DeployError):
 
     def __str__(self) -> str:
         return f"{self.name} changed while it was read. Ask for the backup again."
+
+
+@dataclass(eq=False)
+class NoRoom(DeployError):
+    """A disk is too full. Sizes in bytes."""
+
+    place: str
+    free: int
+    needed: int
+
+    def __str__(self) -> str:
+        return (
+            f"There is not enough room in {self.place}: {self.free / 1e6:.0f} MB are free, and "
+            f"{self.needed / 1e6:.0f} MB are needed. Make room, or give it a larger disk."
+        )
+
+
+@dataclass(eq=False)
+class Unhealthy(DeployError):
+    """OpenSlides answers, and is not well; ``reason`` says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"OpenSlides is not well after the change: {self.reason}."

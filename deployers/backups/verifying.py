@@ -17,7 +17,7 @@ from deployers.plan import Log, Plan, Step
 from deployers.spec import VersionSpec
 
 ID_DIGITS = 32
-CORE_TABLES = ("users_user", "auth_group", "core_config", "django_migrations")
+CORE_TABLES = ("users_user", "users_group", "core_configstore", "django_migrations")
 """Tables that every OpenSlides of ours has, and in which there is always a row."""
 
 

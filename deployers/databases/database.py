@@ -46,6 +46,14 @@ class Database(Protocol):
         """Every row of a table. Raises DatabaseUnusable."""
         ...
 
+    def count(self, table: str) -> int:
+        """How many rows a table has. Raises DatabaseUnusable."""
+        ...
+
+    def size(self) -> int:
+        """Bytes on the disk. Raises DatabaseUnusable."""
+        ...
+
     def check(self) -> None:
         """Raises DatabaseUnusable if it is damaged."""
         ...

@@ -83,6 +83,19 @@ class PostgresDatabase:
             cursor.execute(sql.SQL("SELECT {} FROM {}").format(names, sql.Identifier(table)))
             return list(cursor.fetchall())
 
+    def count(self, table: str) -> int:
+        return self._number(self.name, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+
+    def size(self) -> int:
+        return self._number("", sql.SQL("SELECT pg_database_size({})").format(sql.Literal(self.name)))
+
+    def _number(self, database: str, query: sql.Composed) -> int:
+        with self.server.connection(database) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            row = cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
     def check(self) -> None:
         with self.server.connection(self.name) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -67,6 +67,15 @@ class SqliteFile:
         with self.connection() as connection:
             return connection.execute(f'SELECT {names} FROM "{table}"').fetchall()
 
+    def count(self, table: str) -> int:
+        with self.connection() as connection:
+            (count,) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+        return int(count)
+
+    def size(self) -> int:
+        """Raises OSError."""
+        return self.path.stat().st_size
+
     def check(self) -> None:
         with self.connection() as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -81,6 +81,21 @@ class Profile(Protocol):
         ...
 
     @property
+    def login_path(self) -> str:
+        """The URL path of the page at which people log in."""
+        ...
+
+    @property
+    def server_time_path(self) -> str:
+        """The URL path whose answer is the server's time, in seconds since 1970; clients ask for it first."""
+        ...
+
+    @property
+    def kept_tables(self) -> tuple[str, ...]:
+        """Tables with what people have written, whose rows no migration takes away."""
+        ...
+
+    @property
     def admin_groups(self) -> tuple[str, ...]:
         """Names of the group of administrators, the best first: ids differ between versions."""
         ...

@@ -31,6 +31,18 @@ LOGGING = {
 }
 
 
+KEPT_TABLES = (
+    "users_user",
+    "topics_topic",
+    "motions_motion",
+    "motions_category",
+    "motions_workflow",
+    "assignments_assignment",
+    "mediafiles_mediafile",
+)
+"""In every OpenSlides from 2.1 to 3.3 (their migrations)."""
+
+
 def manage(*arguments: str) -> tuple[str, ...]:
     """A management command."""
     return ("-m", "django", *arguments)

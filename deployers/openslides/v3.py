@@ -38,6 +38,9 @@ class OpenSlides3:
     lives_under_prefix = False
     media_url = "/media/"
     version_path = "/apps/core/version/"
+    login_path = "/login"
+    server_time_path = "/apps/core/servertime/"
+    kept_tables = shared.KEPT_TABLES
     admin_groups = ("Admin", "Staff")
     # A static file is served below "/"; the client shows what the configuration names.
     logo = Logo("instance-logo.png", "logo_projector_main", "/instance-logo.png")

@@ -50,6 +50,9 @@ class DirectRouter:
     def publish(self, spec: InstanceSpec, static: Path, major: int) -> None:
         pass
 
+    def announce(self, spec: InstanceSpec) -> None:
+        pass
+
     def pause(self, spec: InstanceSpec) -> None:
         pass
 

@@ -17,7 +17,7 @@ from deployers.routers.domain_file import DomainFile
 from deployers.routers.domains import Domains
 from deployers.routers.nginx_files import PASSAGE, make_directory, set_link, write_public
 from deployers.routers.nginx_layout import SOCKET_PATH_BYTES, NginxLayout, PublicPaths
-from deployers.routers.nginx_pages import INACTIVE, STARTING, pages
+from deployers.routers.nginx_pages import INACTIVE, LANGUAGES, STARTING, UPDATING, page, pages
 from deployers.spec import DomainSpec, InstanceSpec, Location
 
 __all__ = ["NginxLayout", "NginxRouter"]
@@ -166,6 +166,18 @@ class NginxRouter:
             public.tls.unlink(missing_ok=True)
         public.stopped.unlink(missing_ok=True)
         self._link(self.layout.address(spec.domain_id, spec.slug), public)
+
+    def announce(self, spec: InstanceSpec) -> None:
+        """Show the page "is being updated", in the place of "is inactive", until the instance is published again.
+
+        Nothing to do for an instance that was never published.
+        """
+        public = self.layout.public(spec.id)
+        if not public.pages.is_dir():
+            return
+        for language in LANGUAGES:
+            write_public(public.pages / f"{INACTIVE}.{language}.html", page(UPDATING, language, spec.event.name))
+        write_public(public.stopped, "")
 
     def pause(self, spec: InstanceSpec) -> None:
         """Show the page "is inactive". Nothing to do for an instance that was never published."""

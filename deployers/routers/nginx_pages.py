@@ -23,8 +23,9 @@ class Words:
 STARTING = "starting"
 INACTIVE = "inactive"
 UNKNOWN = "unknown"
+UPDATING = "updating"
 
-RELOAD_SECONDS = {STARTING: 2}
+RELOAD_SECONDS = {STARTING: 2, UPDATING: 10}
 
 WORDS = {
     STARTING: {
@@ -34,6 +35,12 @@ WORDS = {
     INACTIVE: {
         "de": Words("Zurzeit nicht aktiv", "Diese Veranstaltung ist angehalten. Wer sie verwaltet, kann sie starten."),
         "en": Words("Not active at the moment", "This event is stopped. Those who manage it can start it."),
+    },
+    UPDATING: {
+        "de": Words(
+            "Wird gerade aktualisiert", "In wenigen Minuten geht es hier weiter. Diese Seite lädt sich von selbst neu."
+        ),
+        "en": Words("Being updated", "It goes on here in a few minutes. This page reloads by itself."),
     },
     UNKNOWN: {
         "de": Words("Hier ist nichts", "Zu dieser Adresse gibt es keine Veranstaltung. Ist sie richtig geschrieben?"),

@@ -52,6 +52,10 @@ class Router(Protocol):
         """Let the address lead to the instance, with the static files of its version of OpenSlides ``major``."""
         ...
 
+    def announce(self, spec: InstanceSpec) -> None:
+        """Say at the address that the instance is being updated, until it is published or paused again."""
+        ...
+
     def pause(self, spec: InstanceSpec) -> None:
         """Say at the address that the instance is inactive."""
         ...

@@ -16,6 +16,8 @@ from typing import Any
 
 import requests
 
+from deployers.backups.folder import FolderStore
+from deployers.backups.store import Archive
 from deployers.composed import ComposedDeployer
 from deployers.embedded import EmbeddedSettings, embedded_deployer
 from deployers.errors import DeployError
@@ -165,6 +167,10 @@ class Host:
         spec = self.spec(release, **changes)
         run(self.deployer.create(spec))
         return spec
+
+    def archive(self, name: str) -> Archive:
+        """One in a backup store of this host."""
+        return Archive(FolderStore(self.data_dir / "backups"), f"{name}.tar")
 
     def nothing_left_of(self, spec: InstanceSpec) -> bool:
         """No process, file, service or port."""

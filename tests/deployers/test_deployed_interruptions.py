@@ -66,10 +66,10 @@ def test_a_create_that_fails_leaves_nothing(host: Host, steps: int) -> None:
 def test_update_goes_on_after_each_step(host: Host, steps: int) -> None:
     spec = host.create("3.2")
     works(host, spec, "3.2").add_topic("From before")
-    plan = host.deployer.update(spec, version("3.3"), token="1")
+    plan = host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update"))
     assert len(plan) == UPDATE_STEPS[-1]
     run(plan, only=steps)
-    run(host.deployer.update(spec, version("3.3"), token="1"))
+    run(host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update")))
     assert works(host, spec, "3.3").topics() == ["From before"]
     run(host.deployer.remove(spec))
 
@@ -78,17 +78,19 @@ def test_update_goes_on_after_each_step(host: Host, steps: int) -> None:
 def test_update_goes_on_after_a_death_at_any_instruction(host: Host, event: int) -> None:
     spec = host.create("3.2")
     works(host, spec, "3.2").add_topic("From before")
-    assert dies_at(event, lambda: run(host.deployer.update(spec, version("3.3"), token="1")))
-    run(host.deployer.update(spec, version("3.3"), token="1"))
+    assert dies_at(
+        event, lambda: run(host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update")))
+    )
+    run(host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update")))
     assert works(host, spec, "3.3").topics() == ["From before"]
     run(host.deployer.remove(spec))
 
 
 def test_update_that_is_run_again_keeps_what_users_wrote_in_the_new_version(host: Host) -> None:
     spec = host.create("3.2")
-    run(host.deployer.update(spec, version("3.3"), token="1"))
+    run(host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update")))
     works(host, spec, "3.3").add_topic("Written in the new version")
-    run(host.deployer.update(spec, version("3.3"), token="1"))
+    run(host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update")))
     assert works(host, spec, "3.3").topics() == ["Written in the new version"]
     run(host.deployer.remove(spec))
 
@@ -97,12 +99,12 @@ def test_update_that_is_run_again_keeps_what_users_wrote_in_the_new_version(host
 def test_an_undo_that_was_interrupted_does_not_lose_the_data(host: Host, event: int) -> None:
     spec = host.create("3.2")
     works(host, spec, "3.2").add_topic("From before")
-    plan = host.deployer.update(spec, version("3.3"), token="1")
+    plan = host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update"))
     run(plan)
     undo = plan[1].undo
     assert undo is not None
     assert dies_at(event, lambda: undo(lambda text: None))
-    run(host.deployer.update(spec, version("3.3"), token="1"))
+    run(host.deployer.update(spec, version("3.3"), token="1", archive=host.archive("update")))
     assert works(host, spec, "3.3").topics() == ["From before"]
     run(host.deployer.remove(spec))
 

@@ -58,7 +58,7 @@ def test_an_update_keeps_the_data_and_the_new_version_answers(host: Host, releas
     before = logged_in(host, spec, int(release[0]))
     if release == "3.2":
         before.add_topic("A topic from before")
-    run(host.deployer.update(spec, version("3.3"), token="7"))
+    run(host.deployer.update(spec, version("3.3"), token="7", archive=host.archive("update")))
     after = logged_in(host, spec)
     assert after.version() == "3.3"
     assert after.config()["general_event_name"] == "Annual assembly 2026"
@@ -73,7 +73,7 @@ def test_an_update_keeps_the_data_and_the_new_version_answers(host: Host, releas
 def test_a_stopped_instance_is_stopped_after_its_update(host: Host) -> None:
     spec = host.create("3.2")
     run(host.deployer.stop(spec))
-    run(host.deployer.update(spec, version("3.3"), token="8", running=False))
+    run(host.deployer.update(spec, version("3.3"), token="8", archive=host.archive("update"), running=False))
     assert host.deployer.states()[spec.id] == UnitState.STOPPED
     updated = host.spec("3.3", id=spec.id, port=spec.port)
     run(host.deployer.start(updated))
@@ -105,7 +105,7 @@ def test_a_failed_update_brings_the_old_version_and_data_back(
     fake_version(host, script)
     host.use(timeouts=Timeouts(ready=12))
     with pytest.raises(error):
-        run(host.deployer.update(spec, version("3.3"), token="9", running=running))
+        run(host.deployer.update(spec, version("3.3"), token="9", archive=host.archive("update"), running=running))
     assert (host.deployer.states()[spec.id] == UnitState.STOPPED) is not running
     if not running:
         run(host.deployer.start(spec))
@@ -121,14 +121,14 @@ def test_an_update_to_a_version_that_is_not_prepared_touches_nothing(host: Host)
     spec = host.create("3.2")
     pid = host.pid(spec)
     with pytest.raises(NotPrepared):
-        run(host.deployer.update(spec, version("3.1"), token="10"))
+        run(host.deployer.update(spec, version("3.1"), token="10", archive=host.archive("update")))
     assert host.pid(spec) == pid
     run(host.deployer.remove(spec))
 
 
 def test_an_update_that_failed_works_once_the_cause_is_gone(host: Host) -> None:
     spec = host.create("3.2")
-    plan = host.deployer.update(spec, version("3.3"), token="11")
+    plan = host.deployer.update(spec, version("3.3"), token="11", archive=host.archive("update"))
     for step in plan[1:]:
         with pytest.raises(Exception, match="No space left"):
             run(and_then_fails(plan, after=step.name))
@@ -140,7 +140,7 @@ def test_an_update_that_failed_works_once_the_cause_is_gone(host: Host) -> None:
 
 def test_data_of_a_newer_version_is_never_run_with_an_older_one(host: Host) -> None:
     spec = host.create("3.2")
-    run(host.deployer.update(spec, version("3.3"), token="12"))
+    run(host.deployer.update(spec, version("3.3"), token="12", archive=host.archive("update")))
     run(host.deployer.stop(spec))
     with pytest.raises(DataOfOtherRelease):
         run(host.deployer.start(spec))

@@ -1,0 +1,46 @@
+"""Whether there is room on the disks for what a plan will write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from deployers.backups.store import Archive
+from deployers.errors import NoRoom
+from deployers.parts import Parts
+from deployers.plan import Log
+from deployers.spec import InstanceSpec
+
+MARGIN_BYTES = 50 << 20
+COPIES = 3
+"""Of the database: the one that is kept, the draft, and the dump of a backup."""
+
+
+def check_space(parts: Parts, spec: InstanceSpec, archive: Archive | None, log: Log) -> None:
+    """Raises NoRoom: the disk of the instances, or the backup store, is too full."""
+    paths, databases = parts.layout.instance(spec.id), parts.database(spec)
+    database = databases.instance(spec.id)
+    size = database.size() if database.exists() else 0
+    media = tree_size(paths.media)
+    places = [(str(parts.layout.data_dir), shutil.disk_usage(paths.directory).free, COPIES * size + MARGIN_BYTES)]
+    if archive is not None:
+        free = archive.store.free_bytes()
+        if free is not None:
+            places.append(("the backup store", free, size + media + MARGIN_BYTES))
+    for place, free, needed in places:
+        log(f"{place}: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are needed.\n")
+        if free < needed:
+            raise NoRoom(place, free, needed)
+
+
+def tree_size(directory: Path) -> int:
+    """Bytes in the regular files below ``directory``; what vanishes meanwhile does not count."""
+    total = 0
+    for root, _directories, files in os.walk(directory):
+        for name in files:
+            try:
+                total += os.lstat(Path(root, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
