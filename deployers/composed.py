@@ -5,6 +5,7 @@ It makes the plans; the parts touch the host. What OpenSlides needs is asked of 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from deployers.backups.instance import place_media, read_archive, write_archive
@@ -14,11 +15,12 @@ from deployers.errors import DataOfOtherRelease, InstanceMissing
 from deployers.files import remove_tree
 from deployers.openslides.passwords import hash_passwords
 from deployers.openslides.profile import Login
+from deployers.orphans import Orphans
 from deployers.parts import Parts
 from deployers.plan import Action, Log, Plan, Step
 from deployers.preparation import Management, Preparer
 from deployers.restoring import Restorer
-from deployers.spec import DomainSpec, InstanceSpec, Location, VersionSpec
+from deployers.spec import DomainSpec, InstanceSpec, Location, OrphanSpec, VersionSpec
 from deployers.states import UnitState
 from deployers.updating import Updater
 
@@ -181,6 +183,12 @@ class ComposedDeployer:
         if not self.parts.router.has_front:
             return None
         return Step("publish the address", lambda log: self.parts.publish(spec, spec.version), undo)
+
+    def orphans(self, known: Collection[str]) -> list[OrphanSpec]:
+        return Orphans(self.parts).find(known)
+
+    def remove_orphan(self, orphan: OrphanSpec) -> None:
+        Orphans(self.parts).remove(orphan)
 
     def open_domain(self, domain: DomainSpec) -> None:
         self.parts.router.open_domain(domain)

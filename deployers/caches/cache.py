@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from deployers.openslides.profile import RedisAccess
@@ -16,6 +17,10 @@ class CacheServer(Protocol):
 
     def dismiss(self, instance_id: str) -> None:
         """Take the account away, and the instance's keys."""
+        ...
+
+    def admitted(self) -> Collection[str]:
+        """The ids of all instances that have an account. Raises CacheUnusable."""
         ...
 
     def access(self, instance_id: str, password: str) -> RedisAccess | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class NoCache:
     """The embedded host."""
@@ -11,6 +13,9 @@ class NoCache:
 
     def dismiss(self, instance_id: str) -> None:
         pass
+
+    def admitted(self) -> Collection[str]:
+        return ()
 
     def access(self, instance_id: str, password: str) -> None:
         return None

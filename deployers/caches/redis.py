@@ -7,7 +7,8 @@ and ACL SAVE are one transaction: no account is in force that is not in the file
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -85,6 +86,12 @@ class RedisServer(CacheServer):
                 if cursor == 0:
                     return
 
+    def admitted(self) -> Collection[str]:
+        with self._client() as client:
+            users = client.acl_users()
+        matches = (OF_INSTANCE.fullmatch(_text(user)) for user in users)
+        return {match[1] for match in matches if match is not None}
+
     def access(self, instance_id: str, password: str) -> RedisAccess:
         user = name(instance_id)
         return RedisAccess(self.socket, user, password, f"{user}:")
@@ -126,6 +133,13 @@ def _together(client: redis.Redis, *commands: tuple[str, ...]) -> list[object]:
         if isinstance(answer, redis.RedisError):
             raise answer
     return answers
+
+
+def _text(answer: str | bytes) -> str:
+    return answer.decode() if isinstance(answer, bytes) else answer
+
+
+OF_INSTANCE = re.compile(r"openslides-([0-9a-f]{32})(?:-wanted)?")
 
 
 def name(instance_id: str) -> str:

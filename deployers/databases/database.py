@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from deployers.spec import VersionSpec
+from deployers.spec import OrphanSpec, VersionSpec
 
 Value = str | int | None
 
@@ -112,6 +112,10 @@ class DatabaseServer(Protocol):
 
     def make_empty(self, database: Database, password: str) -> None:
         """Make a database without a table, and the account that owns it; one that exists is replaced."""
+        ...
+
+    def found(self) -> list[OrphanSpec]:
+        """Every database and account of instances that does not lie in an instance's directory."""
         ...
 
     def dump(self, database: Database, target: Path) -> None:

@@ -12,6 +12,7 @@ contents of a copy to the instance, moves databases of the account as well, so i
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from deployers.databases.postgresql_archives import dump, restore
 from deployers.databases.postgresql_server import Server
 from deployers.errors import RowMissing, UsernameTaken
 from deployers.layout import checked_id
-from deployers.spec import VersionSpec
+from deployers.spec import OrphanSpec, VersionSpec
 
 GROUP = "openslides_instances"
 ENGINE = "openslides_host.postgresql"
@@ -39,6 +40,7 @@ MAKER_ADMINISTERS = 160000
 """PostgreSQL 16 gives who makes a role the right to administer it, and refuses that it is given again."""
 TOKEN_DIGITS = 8
 TEMPLATE_DIGITS = 16
+OF_INSTANCE = re.compile(r"openslides_([0-9a-f]{32})(?=\Z|_)")
 BUSY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
@@ -215,6 +217,16 @@ class PostgresServer:
                 _drop(connection, name)
             for name in found.roles:
                 _run(connection, "DROP ROLE IF EXISTS {}", name)
+
+    def found(self) -> list[OrphanSpec]:
+        with self.server.connection() as connection:
+            there = _beginning(connection, "openslides_")
+        return [
+            OrphanSpec(kind, name, match[1])
+            for kind, names in (("database", there.databases), ("role", there.roles))
+            for name in names
+            if (match := OF_INSTANCE.match(name)) is not None
+        ]
 
     def dump(self, database: Database, target: Path) -> None:
         dump(self.server, _mine(database).name, target)

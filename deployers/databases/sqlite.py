@@ -12,7 +12,7 @@ from deployers.databases.database import Database, Update, Value
 from deployers.errors import DatabaseUnusable, RowMissing, UsernameTaken
 from deployers.files import PRIVATE_FILE, copy_private
 from deployers.layout import Layout
-from deployers.spec import VersionSpec
+from deployers.spec import OrphanSpec, VersionSpec
 
 BUSY_SECONDS = 20.0
 """How long a process waits for another's transaction."""
@@ -160,6 +160,10 @@ class SqliteServer:
         path = _path(database)
         _remove(path)
         path.touch(PRIVATE_FILE)
+
+    def found(self) -> list[OrphanSpec]:
+        """All of them lie in the instances' directories."""
+        return []
 
     def dump(self, database: Database, target: Path) -> None:
         self.copy_live(database, SqliteFile(target))

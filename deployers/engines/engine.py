@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -79,4 +79,12 @@ class Engine(Protocol):
 
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         """The command that takes away what a killed service leaves; empty if it leaves nothing."""
+        ...
+
+    def containers(self) -> Collection[str]:
+        """The ids of all instances of which a container is there. Raises DeployError."""
+        ...
+
+    def remove_container(self, instance_id: str) -> None:
+        """By force, also when there is none. Raises DeployError."""
         ...

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -162,6 +162,15 @@ class Podman:
         name = container_name(instance_id)
         return ("podman", "--cgroup-manager=cgroupfs", "rm", "--force", "--ignore", "--time=0", name)
 
+    def containers(self) -> Collection[str]:
+        """Also those that do not run."""
+        names = self._podman(["ps", "--all", "--format={{.Names}}"], lambda text: None, LOOK_SECONDS).split()
+        return {match[1] for name in names if (match := OF_INSTANCE.fullmatch(name)) is not None}
+
+    def remove_container(self, instance_id: str) -> None:
+        arguments = ["rm", "--force", "--ignore", "--time=0", container_name(instance_id)]
+        self._podman(arguments, lambda text: None, LOOK_SECONDS)
+
     def _command(self, options: Sequence[str], version: VersionSpec, process: Process) -> Command:
         mounts = [f"--volume={path}:{path}:ro" for path in process.reads if path not in process.writes]
         mounts += [f"--volume={path}:{path}:rw" for path in process.writes]
@@ -256,6 +265,9 @@ class Podman:
         if not IMAGE_ID.fullmatch(pinned.image_id):
             raise PreparationBroken(version.name, "its image.json is damaged")
         return pinned
+
+
+OF_INSTANCE = re.compile(r"openslides-([0-9a-f]{32})")
 
 
 def container_name(instance_id: str) -> str:

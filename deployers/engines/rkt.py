@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -131,6 +131,13 @@ class Rkt:
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         """Nothing: the unit removes its pod after every stop, also after a crash (ExecStopPost=)."""
         return ()
+
+    def containers(self) -> Collection[str]:
+        """None: pods that run are services, and rkt gc takes away in time those that have ended."""
+        return ()
+
+    def remove_container(self, instance_id: str) -> None:
+        """See ``containers``."""
 
     def pods(self) -> list[RktPod]:
         """All pods of instances and tasks that rkt knows; without those that somebody else runs on this host."""

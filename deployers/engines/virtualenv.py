@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from deployers.commands import run
@@ -101,6 +101,13 @@ class Virtualenv:
 
     def cleanup(self, instance_id: str) -> tuple[str, ...]:
         return ()
+
+    def containers(self) -> Collection[str]:
+        """Processes of this engine are their services, and nothing else."""
+        return ()
+
+    def remove_container(self, instance_id: str) -> None:
+        """There are none."""
 
     def discard(self, version: VersionSpec) -> None:
         """Nothing: all of it lies in the version's directory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,12 @@ class DirectRouter:
         pass
 
     def pause(self, spec: InstanceSpec) -> None:
+        pass
+
+    def published(self) -> Sequence[tuple[Path, str]]:
+        return ()
+
+    def unpublish(self, address: Path, instance_id: str) -> None:
         pass
 
     def withdraw(self, spec: InstanceSpec) -> None:

@@ -7,7 +7,9 @@ address is making one link, ``by-name/DOMAIN ID/SLUG``, to the directory with al
 from __future__ import annotations
 
 import contextlib
+import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,7 @@ TLS_MODE = "subdomain"
 PLAIN_MODE = "subdomain_nossl"
 MAJORS = (2, 3)
 ATTEMPTS = 3
+INSTANCE = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(eq=False)
@@ -194,6 +197,19 @@ class NginxRouter:
             address.unlink()
             with contextlib.suppress(OSError):  # not empty: the domain has other instances
                 address.parent.rmdir()
+
+    def published(self) -> Sequence[tuple[Path, str]]:
+        found = []
+        for address in self.layout.by_name.glob("*/*"):
+            if address.is_symlink():
+                number = address.readlink().parent.name
+                if INSTANCE.fullmatch(number):
+                    found.append((address, number))
+        return found
+
+    def unpublish(self, address: Path, instance_id: str) -> None:
+        if (address, instance_id) in self.published():
+            address.unlink(missing_ok=True)
 
     def _check_address(self, address: Path, public: PublicPaths) -> None:
         if not address.is_symlink():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -62,6 +63,14 @@ class Router(Protocol):
 
     def withdraw(self, spec: InstanceSpec) -> None:
         """The address leads nowhere any more."""
+        ...
+
+    def published(self) -> Sequence[tuple[Path, str]]:
+        """Every address that is made of a link, and the id of the instance that it leads to."""
+        ...
+
+    def unpublish(self, address: Path, instance_id: str) -> None:
+        """Take such a link away, if it still leads to that instance."""
         ...
 
     def port_is_free(self, port: int) -> bool: ...

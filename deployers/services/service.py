@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,5 +66,9 @@ class ServiceManager(Protocol):
         ...
 
     def state(self, instance_id: str) -> UnitState: ...
+
+    def registered(self) -> Collection[str]:
+        """The ids of all instances of which a service is left here. Raises ServiceManagerUnreachable."""
+        ...
 
     def states(self) -> dict[str, UnitState]: ...

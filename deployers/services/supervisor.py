@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from xmlrpc.client import Fault
 
 from deployers import interruption
@@ -97,6 +97,10 @@ class Supervisor:
     def state(self, instance_id: str) -> UnitState:
         with self._rpc() as supervisord:
             return STATES.get(_state_name(supervisord, PREFIX + instance_id) or "STOPPED", UnitState.FAILED)
+
+    def registered(self) -> Collection[str]:
+        """By their files: what supervisord does not know any more comes back with them."""
+        return {conf.stem for conf in self.layout.supervisor_instances.glob("*.conf")}
 
     def states(self) -> dict[str, UnitState]:
         with self._rpc() as supervisord:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,10 @@ class Systemd:
 
     def state(self, instance_id: str) -> UnitState:
         return states_of(self._units(instance_id)).get(instance_id, UnitState.STOPPED)
+
+    def registered(self) -> Collection[str]:
+        """Units that do something, or have failed. A service's file lies in the instance's own directory."""
+        return {number for number, state in self.states().items() if state != UnitState.STOPPED}
 
     def states(self) -> dict[str, UnitState]:
         return states_of(units_like(PATTERNS, self.bus))

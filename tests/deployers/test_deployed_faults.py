@@ -128,7 +128,7 @@ def test_other_instances_keep_their_processes(host: Host) -> None:
     first = host.create()
     pid = host.pid(first)
     second = host.create("3.2")
-    run(host.deployer.update(second, version("3.3"), token="1"))
+    run(host.deployer.update(second, version("3.3"), token="1", archive=host.archive("update")))
     run(host.deployer.stop(second))
     run(host.deployer.remove(second))
     assert host.pid(first) == pid

@@ -1,0 +1,81 @@
+"""What is on a host and belongs to no instance: found by the names that this product gives, and nothing else.
+
+One listing per part of the host, whatever the number of instances.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from deployers.errors import DeployError
+from deployers.files import GONE, remove_tree
+from deployers.layout import checked_id
+from deployers.parts import Parts
+from deployers.spec import OrphanSpec
+
+DIRECTORY, DATABASE, ROLE, SERVICE = "directory", "database", "role", "service"
+CONTAINER, CACHE_USER, ADDRESS = "container", "cache_user", "address"
+
+ID = re.compile(r"[0-9a-f]{32}")
+REMOVED = re.compile(rf"\.([0-9a-f]{{32}}){re.escape(GONE)}")
+
+
+class Orphans:
+    """Finds and removes them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def find(self, known: Collection[str]) -> list[OrphanSpec]:
+        """``known``: ids of the instances that there are. Raises DeployError, OSError."""
+        parts = self.parts
+        found = [
+            *self._directories(),
+            *(OrphanSpec(SERVICE, number, number) for number in parts.services.registered() if ID.fullmatch(number)),
+            *(OrphanSpec(CACHE_USER, number, number) for number in parts.cache.admitted()),
+            *(OrphanSpec(ADDRESS, str(path), number) for path, number in parts.router.published()),
+        ]
+        for databases in parts.databases.values():
+            found += databases.found()
+        for engine in parts.engines.values():
+            found += (OrphanSpec(CONTAINER, number, number) for number in engine.containers())
+        own = set(known)
+        return sorted(
+            (orphan for orphan in found if orphan.instance_id not in own), key=lambda each: (each.kind, each.name)
+        )
+
+    def remove(self, orphan: OrphanSpec) -> None:
+        """Also when it is gone already. Raises DeployError, OSError."""
+        number = checked_id(orphan.instance_id)
+        match orphan.kind:
+            case "directory":
+                remove_tree(self.parts.layout.instance(number).directory)
+            case "service":
+                self.parts.services.remove(number)
+            case "container":
+                for engine in self.parts.engines.values():
+                    engine.remove_container(number)
+            case "cache_user":
+                self.parts.cache.dismiss(number)
+            case "address":
+                self.parts.router.unpublish(Path(orphan.name), number)
+            case "database" | "role":
+                for databases in self.parts.databases.values():
+                    databases.forget(number)
+            case kind:
+                raise DeployError(f"Nobody knows how to remove a {kind}.")
+
+    def _directories(self) -> Iterable[OrphanSpec]:
+        """Also what an interrupted removal left, under the name of the directory that it was."""
+        root = self.parts.layout.data_dir / "instances"
+        if not root.is_dir():
+            return
+        numbers = set()
+        for path in root.iterdir():
+            match = ID.fullmatch(path.name) or REMOVED.fullmatch(path.name)
+            if match is not None:
+                numbers.add(match[match.re.groups])
+        for number in numbers:
+            yield OrphanSpec(DIRECTORY, str(root / number), number)
