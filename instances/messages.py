@@ -19,6 +19,7 @@ LOOK_AFTER_HOSTS = "instances.look_after_hosts"
 DISCARD_VERSION = "instances.discard_version"
 OPEN_DOMAIN = "instances.open_domain"
 CLOSE_DOMAIN = "instances.close_domain"
+REMOVE_ORPHANS = "instances.remove_orphans"
 
 
 def run(operation: Operation) -> None:
@@ -44,6 +45,11 @@ def open_domain(domain: Domain, host: Host) -> None:
 def close_domain(domain: DomainSpec, host: Host) -> None:
     """Let the host serve a domain no more, whose row is gone by then."""
     _send(CLOSE_DOMAIN, (host.kind, domain.id, domain.name), host.queue)
+
+
+def remove_orphans(host: Host) -> None:
+    """Let the host remove the orphans whose removal was asked for."""
+    _send(REMOVE_ORPHANS, (host.pk,), host.queue)
 
 
 def _send(task: str, arguments: tuple[Any, ...], queue: str | None) -> None:

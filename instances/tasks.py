@@ -9,7 +9,7 @@ from django.conf import settings
 
 from deployers.errors import DeployError
 from deployers.spec import DomainSpec, VersionSpec
-from instances import looks, messages, runner
+from instances import looks, messages, orphans, runner
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Domain, Host
 
@@ -35,6 +35,35 @@ def look_after_host(host_id: int) -> None:
     host = Host.objects.filter(pk=host_id).first()
     if host is not None:
         looks.look_after(host)
+
+
+@shared_task(name="instances.look_for_orphans")
+def look_for_orphans() -> None:
+    """Let each host look for what belongs to no instance."""
+    for host in Host.objects.all():
+        list_orphans.apply_async((host.pk,), queue=host.queue, expires=settings.ORPHAN_SECONDS)
+
+
+@shared_task(name="instances.list_orphans")
+def list_orphans(host_id: int) -> None:
+    """Bring one host's list of orphans up to date, and remove what is due. Runs on that host."""
+    host = Host.objects.filter(pk=host_id).first()
+    if host is None:
+        return
+    try:
+        orphans.look_for(host)
+    except (DeployError, OSError, UnsupportedHost) as error:
+        logger.warning("Host %s: orphans cannot be looked for: %s", host, error)
+        return
+    orphans.remove_due(host)
+
+
+@shared_task(name=messages.REMOVE_ORPHANS)
+def remove_orphans(host_id: int) -> None:
+    """Remove what somebody asked for. Runs on the host."""
+    host = Host.objects.filter(pk=host_id).first()
+    if host is not None:
+        orphans.remove_due(host)
 
 
 @shared_task(name=messages.DISCARD_VERSION)

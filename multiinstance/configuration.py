@@ -180,6 +180,22 @@ SETTINGS: Sequence[Setting] = (
         least=1,
     ),
     Setting(
+        "ORPHAN_SECONDS",
+        float,
+        600.0,
+        "How often hosts are searched for what belongs to no instance, in seconds.",
+        section="Operations",
+        least=1,
+    ),
+    Setting(
+        "ORPHAN_DAYS",
+        int,
+        0,
+        "What belongs to no instance is removed by itself after so many days. 0: only when somebody says so.",
+        section="Operations",
+        least=0,
+    ),
+    Setting(
         "READY_TIMEOUT",
         float,
         60.0,

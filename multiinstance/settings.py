@@ -171,7 +171,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "instances.look_after_hosts",
         "schedule": _values["REFRESH_SECONDS"],
         "options": {"expires": _values["REFRESH_SECONDS"]},
-    }
+    },
+    "look for orphans": {
+        "task": "instances.look_for_orphans",
+        "schedule": _values["ORPHAN_SECONDS"],
+        "options": {"expires": _values["ORPHAN_SECONDS"]},
+    },
 }
 WORKER_THREADS: int = _values["WORKER_THREADS"]
 WEB_THREADS: int = _values["WEB_THREADS"]
@@ -181,6 +186,8 @@ WEB_THREADS: int = _values["WEB_THREADS"]
 OPERATIONS_AT_ONCE: int = _values["OPERATIONS_AT_ONCE"]
 REFRESH_SECONDS: float = _values["REFRESH_SECONDS"]
 LEASE_SECONDS: float = _values["LEASE_SECONDS"]
+ORPHAN_SECONDS: float = _values["ORPHAN_SECONDS"]
+ORPHAN_DAYS: int = _values["ORPHAN_DAYS"]
 READY_TIMEOUT: float = _values["READY_TIMEOUT"]
 PREPARE_TIMEOUT: float = _values["PREPARE_TIMEOUT"]
 MIGRATE_TIMEOUT: float = _values["MIGRATE_TIMEOUT"]

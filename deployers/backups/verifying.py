@@ -21,6 +21,15 @@ CORE_TABLES = ("users_user", "users_group", "core_configstore", "django_migratio
 """Tables that every OpenSlides of ours has, and in which there is always a row."""
 
 
+def scratch_id(name: str) -> str:
+    """Under which id an archive is restored to be verified.
+
+    Like an instance's, so that names and directories are made as for one; of the archive's name, so that a plan which is
+    run again after an interruption finds what it left.
+    """
+    return hashlib.sha256(name.encode()).hexdigest()[:ID_DIGITS]
+
+
 class Verifier:
     """Makes the plan for the verification of one archive."""
 
@@ -32,9 +41,7 @@ class Verifier:
         self.version = version
         self.db = db
         self.archive = archive
-        # As of an instance, so that names and directories are made as for one; of the archive's name, so that a plan
-        # which is run again after an interruption finds what it left.
-        self.scratch = hashlib.sha256(archive.name.encode()).hexdigest()[:ID_DIGITS]
+        self.scratch = scratch_id(archive.name)
 
     @property
     def databases(self) -> DatabaseServer:
