@@ -1,7 +1,7 @@
 """What is on hosts and in the backup store without a row that owns it: found now and then, removed when asked.
 
-An instance that is being made, and one that is being removed, have a row; so nothing of theirs is an orphan. Whatever is
-removed is looked for once more right before, and left alone if a row owns it by then.
+An instance that is being made, and one that is being removed, have a row; so nothing of theirs is an orphan. Whatever
+is removed is looked for once more right before, and left alone if a row owns it by then.
 """
 
 from __future__ import annotations

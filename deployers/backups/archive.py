@@ -204,8 +204,8 @@ def _compare(archive: Archive, reader: _Hashing) -> None:
     while reader.read(CHUNK):
         pass
     facts = archive.store.facts(archive.name)
-    if facts is not None and (facts.size, facts.sha256) != (reader.size, reader.hash.hexdigest()):
-        raise ArchiveDamaged(archive.name, "its SHA-256 is not the one that was written down when it was made")
+    if facts is None or (facts.size, facts.sha256) != (reader.size, reader.hash.hexdigest()):
+        raise ArchiveDamaged(archive.name, "its size or SHA-256 is not what was written down when it was made")
 
 
 def _manifest(archive: Archive, tar: tarfile.TarFile, found: dict[str, str] | None = None) -> Manifest:

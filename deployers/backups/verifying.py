@@ -24,8 +24,8 @@ CORE_TABLES = ("users_user", "users_group", "core_configstore", "django_migratio
 def scratch_id(name: str) -> str:
     """Under which id an archive is restored to be verified.
 
-    Like an instance's, so that names and directories are made as for one; of the archive's name, so that a plan which is
-    run again after an interruption finds what it left.
+    Like an instance's, so that names and directories are made as for one; of the archive's name, so that a plan
+    which is run again after an interruption finds what it left.
     """
     return hashlib.sha256(name.encode()).hexdigest()[:ID_DIGITS]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deployers.backups.store import Archive
 from deployers.errors import ArchiveDamaged, ArchiveMissing, ArchiveUnfit, DeployError, NoRoom
 from deployers.spec import InstanceSpec
 from tests.deployers.host import SUPERADMIN_PASSWORD, Browser, Host, and_then_fails, dies_at, run, version
@@ -14,7 +15,7 @@ RESTORE_STEPS = range(1, 9)
 
 
 def logged_in(host: Host, spec: InstanceSpec) -> Browser:
-    browser = Browser(host.deployer.url(spec.location), int(spec.version.name[0]))
+    browser = Browser(host.deployer.url(spec.location))
     assert browser.login("admin", SUPERADMIN_PASSWORD)
     return browser
 
@@ -41,6 +42,11 @@ def uploaded(host: Host, spec: InstanceSpec) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+def archive_of(host: Host, spec: InstanceSpec) -> Archive:
+    """Without the instance's id in its name, of which nothing may be left at the end."""
+    return host.archive(f"port-{spec.port}")
+
+
 AS_IT_WAS = {"motion/1.pdf": b"as it was"}
 
 
@@ -52,7 +58,7 @@ def change(host: Host, spec: InstanceSpec) -> None:
 
 def test_another_instance_is_made_of_a_backup_of_one_that_runs(host: Host) -> None:
     source = with_data(host)
-    archive = host.archive(source.id)
+    archive = archive_of(host, source)
     run(host.deployer.backup(source, archive))
     change(host, source)
     clone = host.spec()
@@ -69,7 +75,7 @@ def test_another_instance_is_made_of_a_backup_of_one_that_runs(host: Host) -> No
 @pytest.mark.parametrize("running", [True, False])
 def test_a_restore_brings_data_and_files_back(host: Host, running: bool) -> None:
     spec = with_data(host)
-    archive = host.archive(spec.id)
+    archive = archive_of(host, spec)
     run(host.deployer.backup(spec, archive))
     change(host, spec)
     if not running:
@@ -84,10 +90,10 @@ def test_a_restore_brings_data_and_files_back(host: Host, running: bool) -> None
 
 def test_a_restore_after_an_update_brings_the_old_version_back(host: Host) -> None:
     spec = with_data(host, "3.2")
-    run(host.deployer.update(spec, version("3.3"), token="21", archive=host.archive(spec.id)))
+    run(host.deployer.update(spec, version("3.3"), token="21", archive=archive_of(host, spec)))
     updated = host.spec("3.3", id=spec.id, port=spec.port)
     change(host, updated)
-    run(host.deployer.restore(updated, version("3.2"), "22", host.archive(spec.id)))
+    run(host.deployer.restore(updated, version("3.2"), "22", archive_of(host, spec)))
     after = logged_in(host, spec)
     assert after.version() == "3.2"
     assert after.topics() == ["Before"]
@@ -97,7 +103,7 @@ def test_a_restore_after_an_update_brings_the_old_version_back(host: Host) -> No
 @pytest.mark.parametrize("steps", RESTORE_STEPS)
 def test_a_restore_that_fails_at_any_step_changes_nothing(host: Host, steps: int) -> None:
     spec = with_data(host)
-    archive = host.archive(spec.id)
+    archive = archive_of(host, spec)
     run(host.deployer.backup(spec, archive))
     change(host, spec)
     plan = host.deployer.restore(spec, version("3.3"), "23", archive)
@@ -112,7 +118,7 @@ def test_a_restore_that_fails_at_any_step_changes_nothing(host: Host, steps: int
 @pytest.mark.parametrize("event", [3, 9, 15, 21, 27, 33])
 def test_a_restore_goes_on_after_a_death_at_any_instruction(host: Host, event: int) -> None:
     spec = with_data(host)
-    archive = host.archive(spec.id)
+    archive = archive_of(host, spec)
     run(host.deployer.backup(spec, archive))
     change(host, spec)
     assert dies_at(event, lambda: run(host.deployer.restore(spec, version("3.3"), "24", archive)))
@@ -125,7 +131,7 @@ def test_a_restore_goes_on_after_a_death_at_any_instruction(host: Host, event: i
 
 def test_a_removal_writes_a_last_backup_from_which_the_instance_comes_back(host: Host) -> None:
     spec = with_data(host)
-    archive = host.archive(spec.id)
+    archive = archive_of(host, spec)
     run(host.deployer.remove(spec, archive))
     assert host.nothing_left_of(spec)
     run(host.deployer.remove(spec, archive))
@@ -137,7 +143,7 @@ def test_a_removal_writes_a_last_backup_from_which_the_instance_comes_back(host:
 
 def test_a_damaged_or_missing_backup_changes_nothing(host: Host) -> None:
     spec = with_data(host)
-    archive = host.archive(spec.id)
+    archive = archive_of(host, spec)
     with pytest.raises(ArchiveMissing):
         run(host.deployer.restore(spec, version("3.3"), "25", archive))
     run(host.deployer.backup(spec, archive))
@@ -158,7 +164,7 @@ def test_a_damaged_or_missing_backup_changes_nothing(host: Host) -> None:
 
 def test_a_backup_of_another_release_is_refused(host: Host) -> None:
     spec = with_data(host, "3.2")
-    archive = host.archive(spec.id)
+    archive = archive_of(host, spec)
     run(host.deployer.backup(spec, archive))
     clone = host.spec("3.3")
     with pytest.raises(ArchiveUnfit, match=r"3\.2"):
@@ -169,7 +175,7 @@ def test_a_backup_of_another_release_is_refused(host: Host) -> None:
 
 def test_a_verification_reads_all_of_it_and_leaves_nothing(host: Host) -> None:
     spec = with_data(host)
-    archive = host.archive(spec.id)
+    archive = archive_of(host, spec)
     run(host.deployer.backup(spec, archive))
     before = sorted(path.name for path in (host.data_dir / "instances").iterdir())
     plan = host.deployer.verify(version("3.3"), "sqlite", archive)
@@ -193,7 +199,7 @@ def test_without_room_nothing_is_touched(host: Host) -> None:
     with large.open("wb") as stream:
         stream.truncate(1 << 43)
     with pytest.raises(NoRoom, match="the backup store"):
-        run(host.deployer.update(spec, version("3.3"), token="26", archive=host.archive(spec.id)))
+        run(host.deployer.update(spec, version("3.3"), token="26", archive=archive_of(host, spec)))
     assert host.pid(spec) == pid
     large.unlink()
     run(host.deployer.remove(spec))
