@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
+from instances.archives import MISSING_LIBRARY
 from instances.fields import cipher
 
 
@@ -55,6 +57,23 @@ def check_production_settings(app_configs: Any = None, **kwargs: Any) -> list[Ch
                 "ALLOWED_HOSTS names no host, or all, while the control plane can be reached from outside.",
                 hint="Set ALLOWED_HOSTS to the names under which it is called, e.g. manage.example.org.",
                 id="instances.E003",
+            )
+        )
+    return found
+
+
+@register()
+def check_backup_store(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """E005, E006: what the backup store of the settings needs is there."""
+    found: list[CheckMessage] = []
+    if settings.BACKUP_S3_BUCKET and not (find_spec("storages") and find_spec("boto3")):
+        found.append(Error(MISSING_LIBRARY, id="instances.E005"))
+    if bool(settings.BACKUP_S3_ACCESS_KEY) != bool(settings.BACKUP_S3_SECRET_KEY):
+        found.append(
+            Error(
+                "Only one of BACKUP_S3_ACCESS_KEY and BACKUP_S3_SECRET_KEY is set.",
+                hint="Set both, or none: then boto3 looks for keys in its own places.",
+                id="instances.E006",
             )
         )
     return found

@@ -212,6 +212,21 @@ if not 1024 <= _first <= _last <= 65535:
     raise ImproperlyConfigured("INSTANCE_PORTS must lie between 1024 and 65535, the first not above the last.")
 INSTANCE_PORTS = range(_first, _last + 1)
 
+# Backups
+
+BACKUP_DIR = Path(_values["BACKUP_DIR"] or DATA_DIR / "backups").expanduser().absolute()
+BACKUP_S3_BUCKET: str = _values["BACKUP_S3_BUCKET"]
+BACKUP_S3_ENDPOINT: str = _values["BACKUP_S3_ENDPOINT"]
+BACKUP_S3_REGION: str = _values["BACKUP_S3_REGION"]
+BACKUP_S3_PREFIX: str = _values["BACKUP_S3_PREFIX"]
+BACKUP_S3_ACCESS_KEY: str = _values["BACKUP_S3_ACCESS_KEY"]
+BACKUP_S3_SECRET_KEY: str = _values["BACKUP_S3_SECRET_KEY"]
+BACKUP_KEEP_COUNT: int = _values["BACKUP_KEEP_COUNT"]
+BACKUP_KEEP_DAYS: float = _values["BACKUP_KEEP_DAYS"]
+REMOVED_KEEP_DAYS: float = _values["REMOVED_KEEP_DAYS"]
+BACKUP_VERIFY_HOURS: float = _values["BACKUP_VERIFY_HOURS"]
+BACKUPS_AT_ONCE: int = _values["BACKUPS_AT_ONCE"]
+
 # Languages, time, static files
 
 LANGUAGE_CODE: str = _values["LANGUAGE_CODE"]
