@@ -1,0 +1,61 @@
+"""pg_dump and pg_restore by the control plane's role: an instance's database becomes another instance's."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from deployers.databases.postgresql import PostgresServer
+from deployers.errors import CommandFailed
+from tests.databases.postgres import Made, everything, execute, logged_in
+
+CONTENT = "SELECT count(*), max(username) FROM users_user"
+
+
+def test_another_instance_gets_what_was_in_the_dump_and_owns_it(
+    one: Made, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    before = everything(postgres.server)
+    postgres.dump(one.database, tmp_path / "database")
+    other = secrets.token_hex(16)
+    try:
+        for _again in range(2):
+            postgres.load(tmp_path / "database", postgres.draft(other), "secret")
+            postgres.replace(postgres.draft(other), postgres.instance(other))
+        with logged_in(postgres.instance(other), "secret") as copy, logged_in(one.database, one.password) as source:
+            assert execute(copy, CONTENT) == execute(source, CONTENT)
+            execute(copy, "ALTER TABLE users_user ADD COLUMN more text")
+            owned = execute(copy, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+            assert owned == [(postgres.instance(other).owner,)]
+        assert postgres.instance(other).count("users_user") == one.database.count("users_user")
+        assert postgres.instance(other).size() > 1_000_000
+    finally:
+        postgres.forget(other)
+    assert everything(postgres.server) == before
+
+
+def test_somebody_may_use_the_database_while_it_is_dumped(one: Made, postgres: PostgresServer, tmp_path: Path) -> None:
+    with logged_in(one.database, one.password) as connection:
+        execute(connection, "BEGIN")
+        execute(connection, "UPDATE users_user SET username = username")
+        postgres.dump(one.database, tmp_path / "database")
+        execute(connection, "COMMIT")
+
+
+def test_a_file_that_is_no_dump_leaves_an_empty_draft_and_says_so(
+    one: Made, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    (tmp_path / "database").write_bytes(b"PGDMP and then nothing")
+    with pytest.raises(CommandFailed, match="pg_restore"):
+        postgres.load(tmp_path / "database", postgres.draft(one.id), one.password)
+    postgres.drop(postgres.draft(one.id))
+    assert one.database.count("users_user") > 0
+
+
+def test_databases_and_roles_are_found_by_their_instance(one: Made, postgres: PostgresServer) -> None:
+    postgres.copy_live(one.database, postgres.kept(one.id, "7"))
+    found = {(orphan.kind, orphan.name) for orphan in postgres.found() if orphan.instance_id == one.id}
+    role = one.database.owner
+    assert found == {("database", role), ("database", postgres.kept(one.id, "7").name), ("role", role)}
