@@ -118,6 +118,19 @@ class BackupUnusable(OperationRefused):
         super().__init__(reason)
 
 
+class BackupInUse(OperationRefused):
+    """An operation makes the backup, or needs it."""
+
+    code = "backup_in_use"
+
+    def __init__(self, using: Operation) -> None:
+        self.using = using
+        super().__init__(
+            _("Operation %(id)s (%(what)s) needs this backup. Wait until it has ended, or cancel it.")
+            % {"id": using.pk, "what": using}
+        )
+
+
 class VersionRefused(OperationRefused):
     """The version cannot be taken; ``reason`` says why."""
 

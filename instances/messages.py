@@ -16,6 +16,7 @@ from instances.models import Domain, Host, Operation, Version
 
 RUN_OPERATION = "instances.run_operation"
 LOOK_AFTER_HOSTS = "instances.look_after_hosts"
+LOOK_AFTER_BACKUPS = "instances.look_after_backups"
 DISCARD_VERSION = "instances.discard_version"
 OPEN_DOMAIN = "instances.open_domain"
 CLOSE_DOMAIN = "instances.close_domain"

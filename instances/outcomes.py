@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from deployers.errors import DeployError
 from deployers.states import UnitState
-from instances import claims, history, states
+from instances import backups, claims, history, states
 from instances.choices import OperationKind, Outcome, Preparation, State
 from instances.models import Backup, Instance, Operation, Version
 from instances.operations.ending import discard_backups
@@ -81,13 +81,13 @@ def complete_backups(operation: Operation) -> None:
         archive = archive_of(made)
         facts = archive.store.facts(archive.name)
     except DeployError as error:
+        # It may be there: ``backups.settle`` asks again.
         logger.warning("Backup %s: %s", made.name, error)
-        facts = None
+        return
     if facts is None:
         discard_backups(operation)
-        return
-    made.size, made.sha256, made.completed_at = facts.size, facts.sha256, timezone.now()
-    made.save(update_fields=["size", "sha256", "completed_at"])
+    else:
+        backups.complete(made, facts.size, facts.sha256, timezone.now())
 
 
 def _fail_waiting(waiting: Operation, failed: Operation) -> None:

@@ -6,10 +6,11 @@ import logging
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
 from deployers.errors import DeployError
 from deployers.spec import DomainSpec, VersionSpec
-from instances import looks, messages, orphans, runner
+from instances import backups, looks, messages, orphans, runner
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Domain, Host
 
@@ -64,6 +65,12 @@ def remove_orphans(host_id: int) -> None:
     host = Host.objects.filter(pk=host_id).first()
     if host is not None:
         orphans.remove_due(host)
+
+
+@shared_task(name=messages.LOOK_AFTER_BACKUPS)
+def look_after_backups() -> None:
+    """Make, verify and delete the backups that are due."""
+    backups.look_after(timezone.now())
 
 
 @shared_task(name=messages.DISCARD_VERSION)

@@ -177,6 +177,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": _values["ORPHAN_SECONDS"],
         "options": {"expires": _values["ORPHAN_SECONDS"]},
     },
+    "look after backups": {"task": "instances.look_after_backups", "schedule": 60.0, "options": {"expires": 60.0}},
 }
 WORKER_THREADS: int = _values["WORKER_THREADS"]
 WEB_THREADS: int = _values["WEB_THREADS"]

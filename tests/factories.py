@@ -13,7 +13,7 @@ from django.utils import timezone
 from PIL import Image
 
 from instances.choices import OperationKind, Preparation, State
-from instances.models import Blob, Domain, Host, Instance, Operation, Version
+from instances.models import Backup, Blob, Domain, Host, Instance, Operation, Version
 
 PASSWORD = "a-password-for-tests"
 
@@ -62,6 +62,25 @@ def make_operation(**values: Any) -> Operation:
     if "host" not in values:
         values["host"] = values["instance"].host if values.get("instance") else make_host()
     return Operation.objects.create(**{"kind": OperationKind.START, **values})
+
+
+def make_backup(**values: Any) -> Backup:
+    """A complete one, whose archive is not there, of an installed instance."""
+    instance = values.setdefault("instance", None) or make_installed()
+    number = next(_numbers)
+    return Backup.objects.create(
+        **{
+            "version": instance.version,
+            "host": instance.host,
+            "db": instance.db,
+            "name": f"{instance.pk}/2026-11-23T10-00-00Z-manual-{number:08x}.tar",
+            "completed_at": timezone.now(),
+            "size": 1_234_567,
+            "sha256": f"{number:064x}",
+            **values,
+            "instance": instance,
+        }
+    )
 
 
 def png(size: tuple[int, int] = (8, 8)) -> bytes:
