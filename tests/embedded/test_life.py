@@ -62,7 +62,7 @@ def test_a_real_openslides_lives_and_leaves_nothing(product: Product) -> None:
     product.call("GET", f"instances/{identity}", expect=404)
     assert not listens(port)
     left = [path for path in product.data_dir.rglob(f"*{identity}*") if "broker" not in path.parts]
-    assert left == []
+    assert left == [product.data_dir / "backups" / identity]
     assert not [command for command in processes_of(product.data_dir).values() if identity in command]
 
 
