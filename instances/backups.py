@@ -18,7 +18,7 @@ from instances import operations, retention
 from instances.archives import store
 from instances.choices import BackupReason, OperationKind, Origin, Outcome
 from instances.errors import BackupInUse, OperationRefused
-from instances.models import ActionLock, Backup, Instance, Operation
+from instances.models import ActionLock, Backup, Domain, Instance, Operation
 
 logger = logging.getLogger(__name__)
 
@@ -194,3 +194,17 @@ def last_failure(instance: Instance) -> Operation | None:
     tried = instance.operations.filter(kind=OperationKind.BACKUP, requested_via=Origin.SYSTEM)
     last = tried.filter(finished_at__isnull=False).first()
     return last if last is not None and last.status == Outcome.FAILED else None
+
+
+def copy_of(source: Instance, slug: str, domain: Domain) -> Instance:
+    """An instance, not saved, that shall get the data of another one and run as it does."""
+    return Instance(
+        slug=slug,
+        domain=domain,
+        version=source.version,
+        db=source.db,
+        mode=source.mode,
+        idle_minutes=source.idle_minutes,
+        workers=source.workers,
+        backup_hours=source.backup_hours,
+    )

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
+from deployers.errors import ArchiveMissing, StoreFailed
 from instances.errors import OperationRefused, OperationRunning
 from instances.fields import CannotDecrypt
 
@@ -144,6 +145,10 @@ def _error_objects(error: Exception, request: Any) -> list[ErrorObject] | None:
             ]
         case ProtectedError():
             return [error_object(409, "in_use", _("It is in use and cannot be deleted."))]
+        case ArchiveMissing():
+            return [error_object(404, "archive_missing", error)]
+        case StoreFailed():
+            return [error_object(503, "store_failed", error)]
         case CannotDecrypt():
             return [error_object(503, "cannot_decrypt", error)]
         case _:

@@ -18,8 +18,8 @@ from rest_framework_json_api.django_filters import DjangoFilterBackend
 from rest_framework_json_api.utils import get_included_resources
 
 from instances.api.errors import BadParameter
-from instances.choices import OperationKind, Outcome, State
-from instances.models import Domain, Host, Instance, Operation, Version
+from instances.choices import BackupReason, OperationKind, Outcome, State
+from instances.models import Backup, Domain, Host, Instance, Operation, Version
 from instances.models.host import HEARD_WITHIN
 
 SEARCH = "filter[search]"
@@ -169,6 +169,26 @@ class OperationFilters(django_filters.FilterSet):  # type: ignore[misc]
     class Meta:
         model = Operation
         fields: list[str] = []
+
+
+class BackupFilters(django_filters.FilterSet):  # type: ignore[misc]
+    instance = django_filters.CharFilter(field_name="instance_id")
+    osversion = IdFilter(field_name="version")
+    host = IdFilter(field_name="host")
+    reason = django_filters.ChoiceFilter(choices=BackupReason.choices)
+    complete = django_filters.ChoiceFilter(choices=TRUTH, method="filter_complete")
+    removed = django_filters.ChoiceFilter(choices=TRUTH, method="filter_removed")
+
+    class Meta:
+        model = Backup
+        fields: list[str] = []
+
+    def filter_complete(self, queryset: QuerySet[Backup], name: str, value: str) -> QuerySet[Backup]:
+        return queryset.filter(completed_at__isnull=value == "false")
+
+    def filter_removed(self, queryset: QuerySet[Backup], name: str, value: str) -> QuerySet[Backup]:
+        """Those of instances that are removed, and can be brought back."""
+        return queryset.filter(instance__removed_at__isnull=value == "false")
 
 
 class HostFilters(django_filters.FilterSet):  # type: ignore[misc]

@@ -49,6 +49,21 @@ class MayChange(StaffModelPermissions):
     perms_map = {**StaffModelPermissions.perms_map, "POST": StaffModelPermissions.perms_map["PATCH"]}
 
 
+class Needs(IsStaff):
+    """Staff with all the permissions of ``needed``, and those to view what is included."""
+
+    needed: tuple[str, ...] = ()
+
+    @classmethod
+    def permission(cls, *needed: str) -> type[Needs]:
+        return type("Needs", (cls,), {"needed": needed})
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        models = _included_models(getattr(view, "serializer_class", None), get_included_resources(request))
+        included = [f"{model._meta.app_label}.view_{model._meta.model_name}" for model in models]
+        return super().has_permission(request, view) and request.user.has_perms([*self.needed, *included])
+
+
 def _included_models(serializer_class: Any, includes: list[str]) -> set[type[Model]]:
     """The models that come along. A name that there is not is refused later (``check_parameters``)."""
     included = getattr(serializer_class, "included_serializers", {})

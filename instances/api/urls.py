@@ -6,6 +6,16 @@ from typing import Any
 
 from django.urls import re_path
 
+from instances.api.views.backups import (
+    ArchiveView,
+    BackupCloneView,
+    BackupView,
+    BringBackView,
+    CloneView,
+    PurgeView,
+    RestoreView,
+    VerifyView,
+)
 from instances.api.views.base import APIRoot, NotFoundView
 from instances.api.views.blobs import PictureView, UploadView
 from instances.api.views.domains import DomainView
@@ -20,11 +30,25 @@ READ_LIST: dict[str, Any] = {"get": "list"}
 READ_ONE: dict[str, Any] = {"get": "retrieve"}
 WRITE_LIST: dict[str, Any] = {**READ_LIST, "post": "create"}
 WRITE_ONE: dict[str, Any] = {**READ_ONE, "patch": "partial_update", "delete": "destroy"}
+KEPT_ONE: dict[str, Any] = {**READ_ONE, "delete": "destroy"}
 
 urlpatterns = [
     re_path(r"^$", APIRoot.as_view(), name="root"),
     re_path(r"^instances/?$", InstanceView.as_view(WRITE_LIST), name="instance-list"),
     re_path(r"^instances/(?P<pk>[^/]+)/?$", InstanceView.as_view(WRITE_ONE), name="instance-detail"),
+    re_path(r"^instances/(?P<pk>[^/]+)/clone/?$", CloneView.as_view({"post": "clone"}), name="instance-clone"),
+    re_path(
+        r"^instances/(?P<pk>[^/]+)/bring-back/?$",
+        BringBackView.as_view({"post": "bring_back"}),
+        name="instance-bring-back",
+    ),
+    re_path(r"^instances/(?P<pk>[^/]+)/purge/?$", PurgeView.as_view({"post": "purge"}), name="instance-purge"),
+    re_path(r"^backups/?$", BackupView.as_view(WRITE_LIST), name="backup-list"),
+    re_path(r"^backups/(?P<pk>[^/]+)/?$", BackupView.as_view(KEPT_ONE), name="backup-detail"),
+    re_path(r"^backups/(?P<pk>[^/]+)/archive/?$", ArchiveView.as_view(), name="backup-archive"),
+    re_path(r"^backups/(?P<pk>[^/]+)/restore/?$", RestoreView.as_view({"post": "restore"}), name="backup-restore"),
+    re_path(r"^backups/(?P<pk>[^/]+)/verify/?$", VerifyView.as_view({"post": "verify"}), name="backup-verify"),
+    re_path(r"^backups/(?P<pk>[^/]+)/clone/?$", BackupCloneView.as_view({"post": "clone"}), name="backup-clone"),
     re_path(r"^osversions/?$", VersionView.as_view(WRITE_LIST), name="version-list"),
     re_path(r"^osversions/(?P<pk>[^/]+)/?$", VersionView.as_view(WRITE_ONE), name="version-detail"),
     re_path(r"^osversions/(?P<pk>[^/]+)/prepare/?$", PrepareView.as_view({"post": "prepare"}), name="version-prepare"),

@@ -56,13 +56,14 @@ def clone(source: Instance, new_instance: Instance, request: Request) -> Operati
 
 
 def bring_back(instance: Instance, request: Request, backup: Backup | None = None) -> Operation:
-    """Create a removed instance again under its name, with the data of its newest backup (or of another of its own).
+    """Create a removed instance again under its name, with the data of its newest good backup (or another of its own).
 
     Raises NotRemoved, BackupUnusable, OperationRunning; ValidationError where its address belongs to another one now.
     """
     if instance.removed_at is None:
         raise NotRemoved(instance)
-    backup = backup or instance.backups.complete().first()
+    complete = instance.backups.complete()
+    backup = backup or complete.filter(problem="").first() or complete.first()
     if backup is None:
         raise BackupUnusable(None, _("%(instance)s has no backup any more.") % {"instance": instance})
     with transaction.atomic():
