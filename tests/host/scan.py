@@ -41,4 +41,5 @@ def traces(machine: Machine, number: str) -> set[str]:
     found |= {f"user {name}" for name in redis(machine, "ACL", "USERS") if number in name}
     places = ("/srv/openslides", "/run/openslides", "/etc/nginx", "/etc/systemd", "/run/systemd")
     named = machine.do("find", *places, "-xdev", "(", "-name", f"*{number}*", "-o", "-lname", f"*{number}*", ")")
-    return found | {f"file {name}" for name in named.split()}
+    # What stays on purpose: the backups.
+    return found | {f"file {name}" for name in named.split() if "/backups/" not in name}
