@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
-    from instances.models import ActionLock, Backup, Instance, Operation, Version
+    from instances.models import ActionLock, Backup, Instance, Operation, Rollout, Version
 
 
 class OperationRefused(Exception):
@@ -174,3 +174,40 @@ class NoPort(OperationRefused):
             _("No port between %(first)s and %(last)s is free. Widen INSTANCE_PORTS, or remove instances.")
             % {"first": ports[0], "last": ports[-1]}
         )
+
+
+class WavesRefused(OperationRefused):
+    """The waves of an update of many make no sense; ``reason`` says how they are written."""
+
+    code = "waves_refused"
+    field = "waves"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class NothingToUpdate(OperationRefused):
+    """None of the chosen instances can be updated. ``reasons``: why not, for each that was chosen."""
+
+    code = "nothing_to_update"
+    field = "instances"
+
+    def __init__(self, version: Version, reasons: list[str]) -> None:
+        self.version = version
+        self.reasons = reasons
+        why = _(" For example: %(reason)s") % {"reason": reasons[0]} if reasons else ""
+        super().__init__(
+            _("None of the chosen instances can be updated to %(version)s.") % {"version": version.name} + why
+        )
+
+
+class RolloutRefused(OperationRefused):
+    """The update of many has ended, or runs already; ``reason`` says which."""
+
+    code = "rollout_refused"
+
+    def __init__(self, rollout: Rollout, reason: str) -> None:
+        self.rollout = rollout
+        self.reason = reason
+        super().__init__(reason)

@@ -17,6 +17,7 @@ from instances.models import Domain, Host, Operation, Version
 RUN_OPERATION = "instances.run_operation"
 LOOK_AFTER_HOSTS = "instances.look_after_hosts"
 LOOK_AFTER_BACKUPS = "instances.look_after_backups"
+ADVANCE_ROLLOUTS = "instances.advance_rollouts"
 DISCARD_VERSION = "instances.discard_version"
 OPEN_DOMAIN = "instances.open_domain"
 CLOSE_DOMAIN = "instances.close_domain"
@@ -31,6 +32,11 @@ def run(operation: Operation) -> None:
 def look_after_hosts() -> None:
     """Let every host be looked after now."""
     _send(LOOK_AFTER_HOSTS, (), None)
+
+
+def advance_rollouts() -> None:
+    """Let the updates of many go on now."""
+    _send(ADVANCE_ROLLOUTS, (), None)
 
 
 def discard(version: Version, host: Host) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from deployers.errors import DeployError
 from deployers.spec import DomainSpec, VersionSpec
-from instances import backups, looks, messages, orphans, runner
+from instances import backups, looks, messages, orphans, rollouts, runner
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Domain, Host
 
@@ -71,6 +71,12 @@ def remove_orphans(host_id: int) -> None:
 def look_after_backups() -> None:
     """Make, verify and delete the backups that are due."""
     backups.look_after(timezone.now())
+
+
+@shared_task(name=messages.ADVANCE_ROLLOUTS)
+def advance_rollouts() -> None:
+    """Let the updates of many go on; harmless when two do it at once."""
+    rollouts.advance()
 
 
 @shared_task(name=messages.DISCARD_VERSION)

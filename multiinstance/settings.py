@@ -172,6 +172,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": _values["REFRESH_SECONDS"],
         "options": {"expires": _values["REFRESH_SECONDS"]},
     },
+    "advance rollouts": {
+        "task": "instances.advance_rollouts",
+        "schedule": 3.0,
+        "options": {"expires": 3.0},
+    },
     "look for orphans": {
         "task": "instances.look_for_orphans",
         "schedule": _values["ORPHAN_SECONDS"],

@@ -7,7 +7,7 @@ after the commit. If the message is lost, the periodic look finds the row (see `
 from instances.operations.backups import backup, bring_back, clone, purge, restore, verify
 from instances.operations.ending import begin_due, cancel
 from instances.operations.filing import SYSTEM, Request
-from instances.operations.life import create, remove, run_as_set, send_test_mail, start, stop, update
+from instances.operations.life import check_update, create, remove, run_as_set, send_test_mail, start, stop, update
 from instances.operations.versions import discard, prepare
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "begin_due",
     "bring_back",
     "cancel",
+    "check_update",
     "clone",
     "create",
     "discard",

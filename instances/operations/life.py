@@ -103,8 +103,11 @@ def stop(instance: Instance, request: Request) -> Operation:
     return file(OperationKind.STOP, instance, request)
 
 
-def update(instance: Instance, version: Version, request: Request) -> Operation:
-    """Raises OperationRunning, NotInstalled, InstanceRemoved, ActionLocked, VersionRefused, Unsupported."""
+def check_update(instance: Instance, version: Version) -> None:
+    """Whether the update would make sense; a lock is not looked for. No query for an instance that is installed.
+
+    Raises OperationRunning (it is being created), NotInstalled, InstanceRemoved, VersionRefused, Unsupported.
+    """
     refuse_not_installed(instance)
     if version == instance.version:
         raise VersionRefused(version, _("The instance has this version already."))
@@ -116,6 +119,11 @@ def update(instance: Instance, version: Version, request: Request) -> Operation:
         )
     refuse_unusable(version)
     check_host_supports(instance.host, db=instance.db, mode=instance.mode, version=version)
+
+
+def update(instance: Instance, version: Version, request: Request) -> Operation:
+    """Raises OperationRunning, NotInstalled, InstanceRemoved, ActionLocked, VersionRefused, Unsupported."""
+    check_update(instance, version)
     with transaction.atomic():
         details = Details(
             version=version,
