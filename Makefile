@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p tests.isolation
 DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
 REAL_TESTS := tests/deployers tests/databases tests/caches tests/engines tests/openslides tests/routers tests/images \
-	tests/embedded tests/browser
+	tests/embedded tests/browser tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock docs translations clean image host
+.PHONY: help run test chaos lint format bench lock docs translations clean image host
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on Postgre
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
 	$(PYTEST) tests/host
+
+chaos: $(VENV)/.dev ## kill, fill, flush and race, and print what became of it (ROUNDS=3 make chaos: every step at every moment)
+	$(PYTEST) -q tests/chaos
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check
