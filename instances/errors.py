@@ -196,10 +196,12 @@ class NothingToUpdate(OperationRefused):
     def __init__(self, version: Version, reasons: list[str]) -> None:
         self.version = version
         self.reasons = reasons
-        why = _(" For example: %(reason)s") % {"reason": reasons[0]} if reasons else ""
-        super().__init__(
-            _("None of the chosen instances can be updated to %(version)s.") % {"version": version.name} + why
-        )
+        texts = {"version": version.name, "reason": reasons[0] if reasons else ""}
+        if reasons:
+            text = _("None of the chosen instances can be updated to %(version)s. One of the reasons: %(reason)s")
+        else:
+            text = _("There is no instance to update to %(version)s.")
+        super().__init__(text % texts)
 
 
 class RolloutRefused(OperationRefused):

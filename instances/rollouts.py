@@ -14,7 +14,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, Min, OuterRef, Q
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -183,6 +183,19 @@ def cancel(rollout: Rollout, request: operations.Request) -> Rollout:
             logger.info("Operation %s of the cancelled update of many ends by itself: %s", operation.pk, refused)
     read_outcomes()
     return held
+
+
+def with_counts(found: QuerySet[Rollout]) -> QuerySet[Rollout]:
+    """With how many of its instances are in which status, as ``waiting``, ``running``, ``updated``, …; no more queries.
+
+    What was left out from the beginning is in ``left_out`` and not in ``skipped``.
+    """
+    in_waves = Q(items__wave__gt=LEFT_OUT)
+    counts = {
+        value: Count("items", filter=Q(items__status=value) & in_waves, distinct=True)
+        for value in RolloutItemStatus.values
+    }
+    return found.annotate(**counts, left_out=Count("items", filter=~in_waves & Q(items__isnull=False), distinct=True))
 
 
 def count(rollout: Rollout, wave: int) -> WaveCount:

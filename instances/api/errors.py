@@ -21,7 +21,7 @@ ErrorObject = dict[str, Any]
 
 ATTRIBUTES_OF_FIELDS = {"domain": "parent_domain", "version": "osversion"}
 """What the fields of an instance are called in its document, if not by their own name."""
-RELATIONSHIPS = {"osversion"}
+RELATIONSHIPS = {"osversion", "instances"}
 """The relationships that can be written; all else that can be is an attribute."""
 
 

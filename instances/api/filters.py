@@ -18,8 +18,8 @@ from rest_framework_json_api.django_filters import DjangoFilterBackend
 from rest_framework_json_api.utils import get_included_resources
 
 from instances.api.errors import BadParameter
-from instances.choices import BackupReason, OperationKind, Outcome, State
-from instances.models import Backup, Domain, Host, Instance, Operation, Version
+from instances.choices import BackupReason, OperationKind, Outcome, RolloutStatus, State
+from instances.models import Backup, Domain, Host, Instance, Operation, Rollout, RolloutItem, Version
 from instances.models.host import HEARD_WITHIN
 
 SEARCH = "filter[search]"
@@ -189,6 +189,20 @@ class BackupFilters(django_filters.FilterSet):  # type: ignore[misc]
     def filter_removed(self, queryset: QuerySet[Backup], name: str, value: str) -> QuerySet[Backup]:
         """Those of instances that are removed, and can be brought back."""
         return queryset.filter(instance__removed_at__isnull=value == "false")
+
+
+class RolloutFilters(django_filters.FilterSet):  # type: ignore[misc]
+    status = django_filters.ChoiceFilter(choices=RolloutStatus.choices)
+    osversion = IdFilter(field_name="version")
+    instance = django_filters.CharFilter(method="filter_instance")
+
+    class Meta:
+        model = Rollout
+        fields: list[str] = []
+
+    def filter_instance(self, queryset: QuerySet[Rollout], name: str, value: str) -> QuerySet[Rollout]:
+        """A join would change what is counted."""
+        return queryset.filter(pk__in=RolloutItem.objects.filter(instance=value).values("rollout"))
 
 
 class HostFilters(django_filters.FilterSet):  # type: ignore[misc]

@@ -22,6 +22,7 @@ from instances.api.views.domains import DomainView
 from instances.api.views.hosts import HostView
 from instances.api.views.instances import InstanceView
 from instances.api.views.operations import OperationView
+from instances.api.views.rollouts import RolloutView
 from instances.api.views.versions import PrepareView, VersionView
 
 app_name = "api"
@@ -56,6 +57,12 @@ urlpatterns = [
     re_path(r"^osdomains/(?P<pk>[^/]+)/?$", DomainView.as_view(WRITE_ONE), name="domain-detail"),
     re_path(r"^operations/?$", OperationView.as_view(READ_LIST), name="operation-list"),
     re_path(r"^operations/(?P<pk>[^/]+)/?$", OperationView.as_view(READ_ONE), name="operation-detail"),
+    re_path(r"^rollouts/?$", RolloutView.as_view(WRITE_LIST), name="rollout-list"),
+    re_path(
+        r"^rollouts/(?P<pk>[^/]+)/?$",
+        RolloutView.as_view({**READ_ONE, "patch": "partial_update"}),
+        name="rollout-detail",
+    ),
     re_path(r"^hosts/?$", HostView.as_view(READ_LIST), name="host-list"),
     re_path(r"^hosts/(?P<pk>[^/]+)/?$", HostView.as_view(READ_ONE), name="host-detail"),
     re_path(r"^blobs/?$", UploadView.as_view(), name="blob-list"),

@@ -24,6 +24,7 @@ API_ROUTES = {
     "osversions": "api:version-list",
     "osdomains": "api:domain-list",
     "operations": "api:operation-list",
+    "rollouts": "api:rollout-list",
     "backups": "api:backup-list",
     "hosts": "api:host-list",
     "blobs": "api:blob-list",
