@@ -349,6 +349,18 @@ UNFOLD = {
                         "link": reverse_lazy("admin:instances_operation_changelist"),
                         "permission": "instances.admin.permissions.operations",
                     },
+                    {
+                        "title": _("Updates of many"),
+                        "icon": "upgrade",
+                        "link": reverse_lazy("admin:instances_rollout_changelist"),
+                        "permission": "instances.admin.permissions.rollouts",
+                    },
+                    {
+                        "title": _("Backups"),
+                        "icon": "archive",
+                        "link": reverse_lazy("admin:instances_backup_changelist"),
+                        "permission": "instances.admin.permissions.backups",
+                    },
                 ]
             },
             {
@@ -372,6 +384,12 @@ UNFOLD = {
                         "icon": "dns",
                         "link": reverse_lazy("admin:instances_host_changelist"),
                         "permission": "instances.admin.permissions.hosts",
+                    },
+                    {
+                        "title": _("Orphans"),
+                        "icon": "inventory_2",
+                        "link": reverse_lazy("admin:instances_orphan_changelist"),
+                        "permission": "instances.admin.permissions.orphans",
                     },
                     {
                         "title": _("Logos"),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from instances.admin import accounts, domains, hosts, instance, logos, operations, versions
+from instances.admin import accounts, backups, domains, hosts, instance, logos, operations, orphans, versions
 
-__all__ = ["accounts", "domains", "hosts", "instance", "logos", "operations", "versions"]
+__all__ = ["accounts", "backups", "domains", "hosts", "instance", "logos", "operations", "orphans", "versions"]

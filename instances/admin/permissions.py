@@ -18,9 +18,12 @@ def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
 
 instances = _may_view("instances.instance")
 operations = _may_view("instances.operation")
+backups = _may_view("instances.backup")
+rollouts = _may_view("instances.rollout")
 versions = _may_view("instances.version")
 domains = _may_view("instances.domain")
 logos = _may_view("instances.blob")
 hosts = _may_view("instances.host")
+orphans = _may_view("instances.orphan")
 users = _may_view("auth.user")
 groups = _may_view("auth.group")

@@ -122,7 +122,7 @@ def test_a_refused_operation_is_a_message(browser: Client) -> None:
 def test_removing_asks_first_and_says_what_is_lost(browser: Client) -> None:
     instance = make_installed()
     page = browser.get(address("delete", instance)).content.decode()
-    assert "This cannot be undone." in page
+    assert "it can be brought back under its name." in page
     assert not instance.operations.exists()
     browser.post(address("delete", instance))
     instance.refresh_from_db()
@@ -158,6 +158,7 @@ def test_after_the_creation_only_the_organizer_and_how_it_runs_can_be_changed(br
     response = browser.get(address("change", instance))
     assert list(response.context["adminform"].form.fields) == [
         "event_organizer",
+        "backup_hours",
         "always_on",
         "idle_minutes",
         "workers",

@@ -180,7 +180,7 @@ def test_an_update_and_a_removal_are_asked_for_on_their_own_pages(admin: Page) -
     assert operation.version == new
     Operation.objects.update(status=Outcome.SUCCEEDED, finished_at=timezone.now())
     admin.get_by_role("link", name="Remove").click()
-    admin.get_by_role("button", name="Yes, remove and delete all data").click()
+    admin.get_by_role("button", name="Yes, remove").click()
     expect(admin.locator(".mi-head .mi-badge")).to_have_text("removing")
 
 

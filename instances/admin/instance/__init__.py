@@ -24,11 +24,12 @@ from instances import operations
 from instances.admin.badges import Badge, ago, badge, instance_badge, link_to
 from instances.admin.base import ChangeList
 from instances.admin.deleting import DeletesHistory
+from instances.admin.instance.backups import BackupViews
 from instances.admin.instance.bulk import InstanceActions
 from instances.admin.instance.filters import RemovedFilter, StateFilter, present
 from instances.admin.instance.form import InstanceForm, RecordForm
 from instances.admin.instance.page import head_of, is_editable
-from instances.admin.instance.views import InstanceViews, request_of
+from instances.admin.instance.views import request_of
 from instances.admin.live import LiveBadges
 from instances.admin.logos import keep
 from instances.errors import OperationRefused
@@ -52,7 +53,7 @@ class InstanceList(ChangeList):
 
 
 @admin.register(Instance)
-class InstanceAdmin(LiveBadges, InstanceActions, InstanceViews, DeletesHistory):
+class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, DeletesHistory):
     list_display = ("name", "state_badge", "link", "release", "domain", "host", "created")
     list_display_links = ("name",)
     list_filter = (
@@ -172,6 +173,7 @@ class InstanceAdmin(LiveBadges, InstanceActions, InstanceViews, DeletesHistory):
             (_("Local administrator"), {"fields": (*ADMIN, "admin_initial_password")}),
             (_("Superadmin"), {"fields": ("superadmin_password",)}),
             (_("Projector logo"), {"fields": logo}),
+            (_("Backups"), {"fields": ("backup_hours",)}),
             (_("Sleep and size"), {"fields": RUNNING, "classes": ("collapse",)}),
         )
 
@@ -180,6 +182,7 @@ class InstanceAdmin(LiveBadges, InstanceActions, InstanceViews, DeletesHistory):
         place = gettext("The version is changed with the button “Update” above.") if instance.is_installed else ""
         return (
             (_("Record"), {"fields": ("event_organizer",)}),
+            (_("Backups"), {"fields": ("backup_hours",)}),
             (_("Sleep and size"), {"fields": RUNNING}),
             (_("Event"), {"fields": ("event_name", *EVENT[:3], "projector_logo"), "description": hint}),
             (_("Local administrator"), {"fields": ADMIN, "description": hint}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -15,14 +16,14 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from instances import operations
-from instances.admin.base import ModelAdmin
 from instances.admin.instance.views import Ask, request_of
+from instances.admin.rollout_begin import RolloutAction
 from instances.errors import OperationRefused
 from instances.models import Instance
 
 
-class InstanceActions(ModelAdmin[Instance]):
-    actions = ("start_selected", "stop_selected", "remove_selected", "delete_selected")
+class InstanceActions(RolloutAction):
+    actions = ("start_selected", "stop_selected", "update_in_waves", "remove_selected", "delete_selected")
 
     @admin.action(description=_("Start the selected instances"), permissions=["change"])
     def start_selected(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
@@ -44,6 +45,7 @@ class InstanceActions(ModelAdmin[Instance]):
             "opts": self.opts,
             "title": gettext("Remove"),
             "removed": queryset.filter(removed_at=None),
+            "keep_days": round(settings.REMOVED_KEEP_DAYS),
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "select_across": request.POST.get("select_across", "0"),

@@ -17,7 +17,7 @@ from instances.errors import OperationRefused
 from instances.models import Domain, Host, Instance, Version
 
 PASSWORDS = ("superadmin_password", "admin_initial_password")
-NUMBERS = {"idle_minutes", "workers"}
+NUMBERS = {"idle_minutes", "workers", "backup_hours"}
 
 Refusal = OperationRefused | ValidationError
 
@@ -38,7 +38,7 @@ class RecordForm(ModelForm[Instance]):
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         for name in NUMBERS & self.cleaned_data.keys():
-            if self.cleaned_data[name] is None:
+            if self.cleaned_data[name] in (None, ""):
                 # Left empty: as it is, which in a new one is the default.
                 self.cleaned_data[name] = getattr(self.instance, name)
         if isinstance(self.refusal, ValidationError):

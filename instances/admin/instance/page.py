@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
 
+from instances.admin.backup_badges import BackupSection, section_of
 from instances.admin.badges import Badge, ago, instance_badge
 from instances.admin.progress import Card, card_of, with_steps
 from instances.choices import Desired, State
@@ -46,6 +47,7 @@ class Head:
     created: str
     since: str
     page_key: str
+    backups: BackupSection | None = None
 
     @property
     def busy(self) -> bool:
@@ -96,7 +98,7 @@ def buttons_for(instance: Instance, user: User | AnonymousUser) -> Buttons:
 
 
 def head_of(instance: Instance, request: HttpRequest) -> Head:
-    """``instance`` was read ``with_operation``; four queries."""
+    """``instance`` was read ``with_operation``; six queries."""
     last = with_steps(instance.operations.all()).order_by("-id").first()
     return Head(
         instance=instance,
@@ -106,6 +108,7 @@ def head_of(instance: Instance, request: HttpRequest) -> Head:
         created=ago(instance.created_at),
         since=ago(instance.state_since) if instance.state_since else "",
         page_key=_page_key(instance),
+        backups=section_of(instance, request.user),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -139,6 +140,7 @@ class InstanceViews(ModelAdmin[Instance]):
             return self._ask(request, instance, operations.remove)
         context = self._page(request, instance, gettext("Remove")) | {
             "removed": [instance],
+            "keep_days": round(settings.REMOVED_KEEP_DAYS),
             "back": self._page_of(instance),
         }
         return TemplateResponse(request, "admin/instances/instance/remove.html", context)
