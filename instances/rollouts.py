@@ -335,8 +335,8 @@ def _failures(rollout: Rollout, wave: WaveCount) -> str:
     names = [str(item.instance) for item in failed.select_related("instance__domain")[: NAMES + 1]]
     listed = ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
     text = ngettext(
-        "%(failed)s of %(size)s instance in wave %(wave)s failed (allowed are %(percent)s percent): %(names)s",
-        "%(failed)s of %(size)s instances in wave %(wave)s failed (allowed are %(percent)s percent): %(names)s",
+        "%(failed)s of %(size)s instance in wave %(wave)s failed; %(percent)s percent are allowed. Failed: %(names)s",
+        "%(failed)s of %(size)s instances in wave %(wave)s failed; %(percent)s percent are allowed. Failed: %(names)s",
         wave.size,
     )
     return text % {

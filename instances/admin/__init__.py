@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from instances.admin import accounts, backups, domains, hosts, instance, logos, operations, orphans, versions
+from instances.admin import accounts, backups, domains, hosts, instance, logos, operations, orphans, rollouts, versions
 
-__all__ = ["accounts", "backups", "domains", "hosts", "instance", "logos", "operations", "orphans", "versions"]
+__all__ = [
+    "accounts",
+    "backups",
+    "domains",
+    "hosts",
+    "instance",
+    "logos",
+    "operations",
+    "orphans",
+    "rollouts",
+    "versions",
+]

@@ -4,11 +4,13 @@
  *
  * [data-live-url]: a region whose content is asked for as HTML, often while something is running (data-busy).
  * [data-badges-url]: a list; the badges of all its rows are asked for as JSON, in one request.
+ * [data-plan-url]: a form; what its values come to is asked for as HTML while they are changed.
  * [data-credentials-url]: passwords, which are asked for when somebody wants to see them.
  */
 
 const BUSY_MS = 700;
 const IDLE_MS = 4000;
+const PLAN_MS = 250;
 
 /** Calls `ask` again and again, with the pause that it returns; null ends it. */
 function repeat(ask, firstPause) {
@@ -206,8 +208,35 @@ function offerCredentials(box) {
   });
 }
 
+/** What a form comes to, shown anew while somebody writes in it. */
+function watchPlan(form) {
+  const place = form.querySelector("[data-plan]");
+  let shown = contentOf(form);
+  let timer = null;
+  const ask = async () => {
+    const now = contentOf(form);
+    if (now === shown) return;
+    const response = await fetch(form.dataset.planUrl, {
+      method: "POST",
+      credentials: "same-origin",
+      cache: "no-store",
+      redirect: "manual",
+      body: new FormData(form),
+    });
+    // Without an answer the server shows the plan when the form is sent.
+    if (!response.ok || contentOf(form) !== now) return;
+    place.innerHTML = await response.text();
+    shown = contentOf(form);
+  };
+  form.addEventListener("input", () => {
+    window.clearTimeout(timer);
+    timer = window.setTimeout(ask, PLAN_MS);
+  });
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-live-url]").forEach(watchRegion);
   document.querySelectorAll("[data-badges-url]").forEach(watchBadges);
   document.querySelectorAll("[data-credentials-url]").forEach(offerCredentials);
+  document.querySelectorAll("[data-plan-url]").forEach(watchPlan);
 });
