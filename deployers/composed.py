@@ -12,7 +12,7 @@ from deployers.backups.instance import place_media, read_archive, write_archive
 from deployers.backups.store import Archive
 from deployers.backups.verifying import Verifier
 from deployers.errors import DataOfOtherRelease, InstanceMissing
-from deployers.files import remove_tree
+from deployers.files import remove_tree, write_private
 from deployers.openslides.passwords import hash_passwords
 from deployers.openslides.profile import Login
 from deployers.orphans import Orphans
@@ -227,14 +227,19 @@ class ComposedDeployer:
 
     def _restore(self, spec: InstanceSpec, archive: Archive, log: Log) -> None:
         """The database takes its place last: an instance that has one is complete, and may have been used since."""
-        databases = self.parts.database(spec)
+        databases, paths = self.parts.database(spec), self.parts.layout.instance(spec.id)
         database = databases.instance(spec.id)
         if database.exists():
-            log("The instance's database is there already.\n")
-            return
+            if paths.restored.exists() and paths.restored.read_text(encoding="utf-8") == archive.name:
+                log("The instance's database is there already.\n")
+                return
+            # Left by a try with another backup, or none, whose undo was interrupted. Nobody has ever used it.
+            self.parts.services.stop(spec.id)
+            databases.drop(database)
         draft = databases.draft(spec.id)
         media = read_archive(self.parts, spec, spec.version, archive, draft, log)
-        place_media(media, self.parts.layout.instance(spec.id).media)
+        place_media(media, paths.media)
+        write_private(paths.restored, archive.name)
         databases.replace(draft, database)
         self.parts.share_data(spec)
 

@@ -384,6 +384,16 @@ class SourceChanged(DeployError):
 
 
 @dataclass(eq=False)
+class TooManyFiles(DeployError):
+    """An instance has more uploaded files than an archive can hold."""
+
+    files: int
+
+    def __str__(self) -> str:
+        return f"{self.files} files are more than a backup can hold. Remove some of the uploaded files."
+
+
+@dataclass(eq=False)
 class NoRoom(DeployError):
     """A disk is too full. Sizes in bytes."""
 

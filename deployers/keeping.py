@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from deployers.backups.instance import write_archive
 from deployers.backups.store import Archive
-from deployers.errors import InstanceMissing
+from deployers.errors import InstanceMissing, StoreFailed
 from deployers.files import copy_private, make_private_directory, remove_tree, write_private
 from deployers.health import check_health, count_rows
 from deployers.parts import Parts
@@ -111,7 +111,10 @@ class Keeper:
         self.parts.services.stop(self.spec.id)
 
     def _back_up(self, archive: Archive, log: Log) -> None:
-        if self.switched.exists():
+        # Kept data were backed up before. What is in the database's place by now may be the new data already.
+        if self.kept.exists():
+            if not self.switched.exists() and archive.store.facts(archive.name) is None:
+                raise StoreFailed(f"{archive.name}, which was written before, is gone")
             log("Backed up already.\n")
             return
         write_archive(self.parts, self.spec, archive, log)

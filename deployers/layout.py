@@ -166,6 +166,11 @@ class InstancePaths:
         return self.directory / "release"
 
     @property
+    def restored(self) -> Path:
+        """Which backup the data were made of when the instance was created, if they were."""
+        return self.directory / "restored"
+
+    @property
     def previous(self) -> Path:
         return self.directory / "previous"
 

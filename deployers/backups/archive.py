@@ -9,6 +9,7 @@ checksums.json    SHA-256 of every member before it: the last one, so an archive
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -23,7 +24,7 @@ from typing import IO, Any, BinaryIO
 
 from deployers import interruption
 from deployers.backups.store import Archive
-from deployers.errors import ArchiveDamaged, DeployError, SourceChanged
+from deployers.errors import ArchiveDamaged, DeployError, SourceChanged, TooManyFiles
 
 FORMAT = 1
 MANIFEST, DATABASE, SETTINGS, MEDIA, CHECKSUMS = "manifest.json", "database", "settings.py", "media", "checksums.json"
@@ -31,6 +32,9 @@ CHUNK = 1 << 20
 SMALL = 1 << 20
 """Manifest and checksums of a real archive are smaller by far; a damaged length must not fill the memory."""
 CHECKSUM_BYTES = 64 << 20
+NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO)
+"""open(2): gone, a symbolic link, a socket."""
+NO_DIRECTORY = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
 # Access of the instance's own user comes by default ACLs (acl(5)), which the group's bits are the mask of.
 MEDIA_FILE = 0o660
 MEDIA_DIRECTORY = 0o770
@@ -67,13 +71,18 @@ class Writer:
         data = text.encode()
         self._add(name, io.BytesIO(data), len(data), 0.0)
 
-    def file(self, name: str, path: Path) -> bool:
-        """A regular file; whether it was there. Raises SourceChanged when it becomes shorter meanwhile."""
+    def file(self, name: str, path: Path | str, directory: int | None = None) -> bool:
+        """A regular file; whether there was one. ``directory``: the open one that ``path`` is relative to.
+
+        Raises SourceChanged when it becomes shorter meanwhile.
+        """
         try:
             # O_NONBLOCK: a pipe that nobody writes to would keep us waiting (open(2)).
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return False
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        except OSError as error:
+            if error.errno in NO_FILE:
+                return False
+            raise
         with open(descriptor, "rb") as stream:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
@@ -83,19 +92,13 @@ class Writer:
 
     def tree(self, name: str, directory: Path) -> int:
         """Every regular file below ``directory``, but through no link; how many there were."""
-        count = 0
-        for root, directories, files in os.walk(directory):
-            directories.sort()
-            for each in sorted(files):
-                path = Path(root, each)
-                inside = PurePosixPath(name, *path.relative_to(directory).parts)
-                if path.is_symlink():
-                    continue
-                count += self.file(str(inside), path)
-        return count
+        return sum(self.file(inside, each, opened) for inside, each, opened in _entries(name, directory))
 
     def close(self) -> None:
-        self.text(CHECKSUMS, json.dumps(self._checksums, indent=1))
+        checksums = json.dumps(self._checksums, indent=1)
+        if len(checksums) > CHECKSUM_BYTES:
+            raise TooManyFiles(len(self._checksums))  # nobody could read it
+        self.text(CHECKSUMS, checksums)
         self._tar.close()
 
     def abandon(self) -> None:
@@ -113,6 +116,31 @@ class Writer:
                 raise SourceChanged(name) from error
             raise
         self._checksums[name] = reader.hash.hexdigest()
+
+
+def _entries(name: str, directory: Path | str, above: int | None = None) -> Iterator[tuple[str, str, int]]:
+    """What lies below, sorted: its name in the archive, its own, and the open directory that it is in.
+
+    By open directories and not by paths: an instance that runs can put a link in a directory's place at any moment,
+    and we may read more than it may.
+    """
+    try:
+        opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    except OSError as error:
+        if error.errno in NO_DIRECTORY:
+            return
+        raise
+    try:
+        with os.scandir(opened) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            inside = f"{name}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(inside, entry.name, opened)
+            else:
+                yield inside, entry.name, opened
+    finally:
+        os.close(opened)
 
 
 class _Hashing:

@@ -53,6 +53,7 @@ class FolderStore:
         with self._failures():
             make_private_directory(self.folder)
             make_private_directory(path.parent)
+            _sync(self.folder)
             self._delete(path)
             unfinished = path.with_name(path.name + UNFINISHED)
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
@@ -66,8 +67,10 @@ class FolderStore:
             with self._failures():
                 facts = writer.facts
                 write_private(_beside(path), json.dumps({"size": facts.size, "sha256": facts.sha256}) + "\n")
+                # Before the archive has its name: after a power failure one without them would count as damaged.
+                _sync(_beside(path))
                 unfinished.replace(path)
-                _sync_directory(path.parent)
+                _sync(path.parent)
         except BaseException:
             self._delete(path)
             raise
@@ -141,9 +144,9 @@ def _beside(path: Path) -> Path:
     return path.with_name(path.name + FACTS)
 
 
-def _sync_directory(directory: Path) -> None:
-    """fsync(2): the name of a new file is on the disk only when its directory is."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """A file, or a directory. fsync(2): the name of a new file is on the disk only when its directory is."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deployers.backups import archive as tar
 from deployers.backups.store import Archive
 from deployers.errors import ArchiveDamaged, ArchiveMissing, ArchiveUnfit, DeployError, NoRoom
 from deployers.spec import InstanceSpec
@@ -139,6 +140,90 @@ def test_a_removal_writes_a_last_backup_from_which_the_instance_comes_back(host:
     assert topics(host, spec) == ["Before"]
     assert uploaded(host, spec) == AS_IT_WAS
     run(host.deployer.remove(spec))
+
+
+@pytest.mark.parametrize("event", [2, 6, 10, 14, 18, 22, 26, 30])
+def test_a_creation_from_a_backup_goes_on_after_a_death_at_any_instruction(host: Host, event: int) -> None:
+    source = with_data(host)
+    archive = archive_of(host, source)
+    run(host.deployer.backup(source, archive))
+    clone = host.spec()
+    assert dies_at(event, lambda: run(host.deployer.create(clone, archive)))
+    run(host.deployer.create(clone, archive))
+    assert topics(host, clone) == ["Before"]
+    assert uploaded(host, clone) == AS_IT_WAS
+    for spec in (source, clone):
+        run(host.deployer.remove(spec))
+        assert host.nothing_left_of(spec)
+
+
+@pytest.mark.parametrize("event", [1, 3, 5, 7, 9, 11, 13])
+def test_a_backup_and_a_last_one_go_on_after_a_death_at_any_instruction(host: Host, event: int) -> None:
+    spec = with_data(host)
+    archive = archive_of(host, spec)
+    assert dies_at(event, lambda: run(host.deployer.backup(spec, archive)))
+    run(host.deployer.backup(spec, archive))
+    dies_at(2 * event, lambda: run(host.deployer.remove(spec, archive)))
+    run(host.deployer.remove(spec, archive))
+    assert host.nothing_left_of(spec)
+    run(host.deployer.create(spec, archive))
+    assert topics(host, spec) == ["Before"]
+    assert uploaded(host, spec) == AS_IT_WAS
+    run(host.deployer.remove(spec))
+
+
+def test_a_creation_that_is_run_again_keeps_what_was_written_meanwhile(host: Host) -> None:
+    source = with_data(host)
+    archive = archive_of(host, source)
+    run(host.deployer.backup(source, archive))
+    clone = host.spec()
+    run(host.deployer.create(clone, archive))
+    change(host, clone)
+    run(host.deployer.create(clone, archive))
+    assert topics(host, clone) == ["Before", "After"]
+    for spec in (source, clone):
+        run(host.deployer.remove(spec))
+
+
+def test_what_a_try_with_another_backup_left_is_not_taken_for_this_one(host: Host) -> None:
+    source = with_data(host)
+    first, second = host.archive("first"), host.archive("second")
+    run(host.deployer.backup(source, first))
+    change(host, source)
+    run(host.deployer.backup(source, second))
+    clone = host.spec()
+    run(host.deployer.create(clone, first))
+    run(host.deployer.create(clone, second))
+    assert topics(host, clone) == ["Before", "After"]
+    assert uploaded(host, clone) == {"motion/1.pdf": b"changed", "2.pdf": b"new"}
+    for spec in (source, clone):
+        run(host.deployer.remove(spec))
+
+
+def test_the_backup_of_an_update_that_is_run_again_holds_the_data_from_before(host: Host) -> None:
+    """Also when the worker died between the switch and its mark: the migrated data are in place then."""
+    spec = with_data(host, "3.2")
+    archive = archive_of(host, spec)
+    plan = host.deployer.update(spec, version("3.3"), token="27", archive=archive)
+    names = [step.name for step in plan]
+    run(plan, only=names.index("switch to OpenSlides 3.3") + 1)
+    (host.directory(spec) / "previous" / "27" / "switched").unlink()
+    before = archive.store.facts(archive.name)
+    run(plan)
+    assert archive.store.facts(archive.name) == before
+    run(host.deployer.verify(version("3.2"), "sqlite", archive))
+    run(host.deployer.remove(spec))
+
+
+def test_a_backup_of_another_kind_of_database_is_refused(host: Host) -> None:
+    archive = host.archive("postgresql")
+    with tar.writing(archive) as writer:
+        writer.manifest(tar.Manifest(1, "", "", "", "", "3.3", "", "postgresql", "", ""))
+        writer.text("database", "PGDMP")
+    clone = host.spec()
+    with pytest.raises(ArchiveUnfit, match="holds a postgresql database, and the instance has sqlite"):
+        run(host.deployer.create(clone, archive))
+    assert host.nothing_left_of(clone)
 
 
 def test_a_damaged_or_missing_backup_changes_nothing(host: Host) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -17,7 +18,7 @@ from deployers.backups import archive as tar
 from deployers.backups.archive import Manifest
 from deployers.backups.folder import FolderStore
 from deployers.backups.store import Archive
-from deployers.errors import ArchiveDamaged, ArchiveMissing, SourceChanged, StoreFailed
+from deployers.errors import ArchiveDamaged, ArchiveMissing, SourceChanged, StoreFailed, TooManyFiles
 
 MANIFEST = Manifest(1, "a" * 32, "assembly", "example.org", "3.3", "3.3", "pypi:openslides==3.3", "sqlite", "", "Event")
 NAME = "a/first.tar"
@@ -135,6 +136,41 @@ def test_links_are_refused(tmp_path: Path) -> None:
         stream.write(content.getvalue())
     with pytest.raises(ArchiveDamaged, match="no regular file"):
         read(archive, tmp_path)
+
+
+def test_nothing_is_read_through_a_link_in_the_place_of_a_directory(tmp_path: Path) -> None:
+    """Also while they are read: the directory that was listed first has become a link when its turn comes."""
+    secrets, media = tmp_path / "secrets", tmp_path / "uploads"
+    (media / "a").mkdir(parents=True)
+    secrets.mkdir()
+    (secrets / "key").write_text("secret")
+    (media / "a" / "file").touch()
+    (media / "b").symlink_to(secrets)
+    (tmp_path / "link").symlink_to(secrets)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(media / "socket"))
+        entries = tar._entries("media", media)
+        assert next(entries)[0] == "media/a/file"
+        (media / "b").unlink()
+        (media / "b").mkdir()
+        (media / "a" / "file").unlink()
+        (media / "a").rmdir()
+        assert [inside for inside, _name, _opened in entries] == ["media/b", "media/socket"]
+        with tar.writing(Archive(FolderStore(tmp_path / "store"), NAME)) as writer:
+            assert not writer.file("x", media / "socket")
+            assert not writer.file("x", tmp_path / "link")
+            assert writer.tree("media", tmp_path / "link") == 0
+            assert writer.tree("media", tmp_path / "nothing") == 0
+            assert writer.tree("media", media) == 0
+            writer.manifest(MANIFEST)
+
+
+def test_an_archive_that_nobody_could_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar, "CHECKSUM_BYTES", 50)
+    store = FolderStore(tmp_path / "store")
+    with pytest.raises(TooManyFiles, match="1 files"), tar.writing(Archive(store, NAME)) as writer:
+        writer.manifest(MANIFEST)
+    assert store.names() == []
 
 
 def test_what_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
