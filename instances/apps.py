@@ -10,4 +10,6 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing connects them: system checks, and what the worker does when it starts.
-        from instances import checks, worker  # noqa: F401
+        from instances import audit, checks, worker  # noqa: F401
+
+        audit.register()

@@ -1,16 +1,146 @@
-"""Who did what, besides operations and changes of rows: what leaves the product."""
+"""Who did what, to what, from where, and what it was before: django-auditlog, and what it does not see by itself.
+
+Changes of rows are written by auditlog when models are saved. What the system itself finds out (states, heartbeats,
+ports) is no deed of anybody's, and is excluded. Secrets are masked.
+"""
 
 from __future__ import annotations
 
-import logging
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from django.db.models import Model
+from auditlog.context import auditlog_value, set_extra_data
+from auditlog.models import LogEntry
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db.models import Model, Q, QuerySet
+from django.db.models.signals import pre_save
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
 
-logger = logging.getLogger(__name__)
+from instances.choices import Origin
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from instances.models import Instance
+
+SECRETS = ["admin_initial_password", "superadmin_password", "secret_key"]
+SEEN_BY_THE_SYSTEM = [
+    "observed_state",
+    "state_since",
+    "failure",
+    "installed_at",
+    "removed_at",
+    "port",
+    "retries",
+    "retry_at",
+    "attention",
+]
+
+_via: ContextVar[str] = ContextVar("via", default=Origin.SYSTEM.value)
+_who: ContextVar[str] = ContextVar("who", default="")
 
 
-def note(subject: Model, action: str, request: HttpRequest) -> None:
-    """Write down that the user of ``request`` has done ``action`` (a word like "downloaded") to ``subject``."""
-    address = request.META.get("REMOTE_ADDR", "")
-    logger.info("%s (%s) was %s by %s from %s.", subject, subject.pk, action, request.user, address)
+def register() -> None:
+    """Let auditlog see our models; once, when the application is ready."""
+    from instances import models
+
+    auditlog.register(models.Instance, mask_fields=SECRETS, exclude_fields=SEEN_BY_THE_SYSTEM)
+    auditlog.register(models.Version, exclude_fields=["preparation", "prepared_at"])
+    auditlog.register(models.Domain, exclude_fields=["problem"])
+    auditlog.register(models.Host, exclude_fields=["last_seen"])
+    auditlog.register(models.Operation, include_fields=["kind", "instance", "version", "backup", "not_before"])
+    auditlog.register(models.Backup, include_fields=["instance", "reason", "name", "expires_at"])
+    auditlog.register(models.ActionLock)
+    auditlog.register(models.Rollout, include_fields=["version", "waves", "failure_percent", "not_before", "status"])
+    auditlog.register(get_user_model(), mask_fields=["password"], exclude_fields=["last_login"])
+    auditlog.register(Group)
+    pre_save.connect(_add_origin, sender=LogEntry, dispatch_uid="instances.audit")
+
+
+def _add_origin(sender: type[Model], instance: LogEntry, **kwargs: Any) -> None:
+    """By which way it came, and which user of the operating system it was where nobody had logged in."""
+    found = dict(instance.additional_data or {})
+    found.setdefault("via", _via.get())
+    if _who.get():
+        found.setdefault("who", _who.get())
+    instance.additional_data = found
+
+
+class AuditMiddleware:
+    """Whatever is written during a request was done by its user. After Django's AuthenticationMiddleware."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        user = getattr(request, "user", None)
+        actor = user if user is not None and user.is_authenticated else None
+        token = _via.set(Origin.API if request.path.startswith("/api") else Origin.ADMIN)
+        try:
+            with set_extra_data({"actor": actor, "remote_addr": remote_address(request)}):
+                return self.get_response(request)
+        finally:
+            _via.reset(token)
+
+
+def remote_address(request: HttpRequest) -> str | None:
+    """Who is at the other end. Behind our own nginx (SECURE_PROXY_SSL_HEADER) that is the last address which it added:
+    whatever stands before it was said by the client. None where it is a unix socket without a proxy."""
+    if settings.SECURE_PROXY_SSL_HEADER is not None:
+        return request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or None
+    return request.META.get("REMOTE_ADDR") or None
+
+
+def identify(user: User) -> None:
+    """This request's user, who was authenticated after the middleware (HTTP Basic)."""
+    context = auditlog_value.get(None)
+    if context is not None:
+        context["actor"] = user
+
+
+@contextmanager
+def on_the_command_line() -> Iterator[None]:
+    """Whatever is written in this block was done by who called the command."""
+    via, who = _via.set(Origin.COMMAND), _who.set(getpass.getuser())
+    try:
+        yield
+    finally:
+        _via.reset(via)
+        _who.reset(who)
+
+
+def note(subject: Model, action: str, request: HttpRequest | None = None) -> None:
+    """Write down what changes no row: ``action`` is a word like "downloaded".
+
+    ``request``: whose it was, where this is not called inside of one.
+    """
+    entry = LogEntry.objects.log_create(subject, action=LogEntry.Action.ACCESS, force_log=True)
+    if entry is None:
+        return
+    entry.additional_data = {**(entry.additional_data or {}), "action": action}
+    if request is not None and entry.actor_id is None and request.user.is_authenticated:
+        entry.actor, entry.remote_addr = request.user, remote_address(request)
+    entry.save()
+
+
+def entries_of(instance: Instance) -> QuerySet[LogEntry]:
+    """All that was done to an instance: to its row, and by operations, backups and locks that name it."""
+    own = Q(content_type__app_label="instances", content_type__model="instance", object_pk=instance.pk)
+    named = Q(additional_data__instance=instance.pk)
+    found: QuerySet[LogEntry] = LogEntry.objects.filter(own | named)
+    return found.select_related("actor", "content_type").order_by("-timestamp", "-id")
+
+
+def prune() -> None:
+    """Forget what is older than AUDIT_KEEP_DAYS; with 0 nothing ever is."""
+    if settings.AUDIT_KEEP_DAYS:
+        LogEntry.objects.filter(timestamp__lt=timezone.now() - timedelta(days=settings.AUDIT_KEEP_DAYS)).delete()

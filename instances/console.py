@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from instances import audit
 from instances.choices import Origin, Outcome, StepStatus
 from instances.errors import OperationRefused
 from instances.models import Domain, Instance, Operation, Version
@@ -46,9 +47,10 @@ class ConsoleCommand(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        action: Callable[..., None] = getattr(self, f"do_{options['action']}")
+        action: Callable[..., None] = getattr(self, f"do_{options['action'].replace('-', '_')}")
         try:
-            action(**options)
+            with audit.on_the_command_line():
+                action(**options)
         except OperationRefused as refused:
             raise CommandError(str(refused), returncode=FAILED) from refused
         except ValidationError as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.conf import settings
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from instances.choices import State
@@ -26,3 +30,12 @@ def change_state(instance: Instance, state: State) -> bool:
         StateChange.objects.create(instance_id=instance.pk, state=state, at=now)
     instance.observed_state, instance.state_since = state, now
     return True
+
+
+def prune() -> None:
+    """Forget changes that are older than STATE_HISTORY_DAYS, but for each instance's last one before that."""
+    if not settings.STATE_HISTORY_DAYS:
+        return
+    old = StateChange.objects.filter(at__lt=timezone.now() - timedelta(days=settings.STATE_HISTORY_DAYS))
+    last = old.filter(instance=OuterRef("instance")).order_by("-at", "-id").values("pk")[:1]
+    old.exclude(pk=Subquery(last)).delete()

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from deployers.errors import DeployError
 from deployers.spec import DomainSpec, VersionSpec
-from instances import backups, looks, messages, orphans, rollouts, runner
+from instances import audit, backups, history, looks, messages, orphans, rollouts, runner
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Domain, Host
 
@@ -57,6 +57,13 @@ def list_orphans(host_id: int) -> None:
         logger.warning("Host %s: orphans cannot be looked for: %s", host, error)
         return
     orphans.remove_due(host)
+
+
+@shared_task(name="instances.forget_what_is_old")
+def forget_what_is_old() -> None:
+    """Once a day: the log and the history of states, as long as the settings say."""
+    audit.prune()
+    history.prune()
 
 
 @shared_task(name=messages.REMOVE_ORPHANS)

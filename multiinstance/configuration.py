@@ -196,6 +196,22 @@ SETTINGS: Sequence[Setting] = (
         least=0,
     ),
     Setting(
+        "AUDIT_KEEP_DAYS",
+        int,
+        0,
+        "Days that the log of who did what is kept. 0: for ever.",
+        section="Operations",
+        least=0,
+    ),
+    Setting(
+        "STATE_HISTORY_DAYS",
+        int,
+        400,
+        "Days that the history of the instances' states is kept. 0: for ever.",
+        section="Operations",
+        least=0,
+    ),
+    Setting(
         "READY_TIMEOUT",
         float,
         60.0,

@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework_json_api",
     "django_filters",
+    "auditlog",
     "instances",
 ]
 MIDDLEWARE = [
@@ -93,6 +94,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "instances.audit.AuditMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -177,6 +179,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3.0,
         "options": {"expires": 3.0},
     },
+    "forget what is old": {"task": "instances.forget_what_is_old", "schedule": 86_400.0},
     "look for orphans": {
         "task": "instances.look_for_orphans",
         "schedule": _values["ORPHAN_SECONDS"],
@@ -194,6 +197,8 @@ REFRESH_SECONDS: float = _values["REFRESH_SECONDS"]
 LEASE_SECONDS: float = _values["LEASE_SECONDS"]
 ORPHAN_SECONDS: float = _values["ORPHAN_SECONDS"]
 ORPHAN_DAYS: int = _values["ORPHAN_DAYS"]
+AUDIT_KEEP_DAYS: int = _values["AUDIT_KEEP_DAYS"]
+STATE_HISTORY_DAYS: int = _values["STATE_HISTORY_DAYS"]
 READY_TIMEOUT: float = _values["READY_TIMEOUT"]
 PREPARE_TIMEOUT: float = _values["PREPARE_TIMEOUT"]
 MIGRATE_TIMEOUT: float = _values["MIGRATE_TIMEOUT"]
@@ -390,6 +395,12 @@ UNFOLD = {
                         "icon": "inventory_2",
                         "link": reverse_lazy("admin:instances_orphan_changelist"),
                         "permission": "instances.admin.permissions.orphans",
+                    },
+                    {
+                        "title": _("Log"),
+                        "icon": "history",
+                        "link": reverse_lazy("admin:auditlog_logentry_changelist"),
+                        "permission": "instances.admin.permissions.log",
                     },
                     {
                         "title": _("Logos"),

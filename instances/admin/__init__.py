@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from instances.admin import accounts, backups, domains, hosts, instance, logos, operations, orphans, rollouts, versions
+from instances.admin import (
+    accounts,
+    backups,
+    domains,
+    hosts,
+    instance,
+    log,
+    logos,
+    operations,
+    orphans,
+    rollouts,
+    versions,
+)
 
 __all__ = [
     "accounts",
@@ -10,6 +22,7 @@ __all__ = [
     "domains",
     "hosts",
     "instance",
+    "log",
     "logos",
     "operations",
     "orphans",

@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
+from instances import audit
+
 
 class BasicAuthentication(authentication.BasicAuthentication):
     """HTTP Basic, as the seed's client sends it with every request."""
@@ -18,4 +20,6 @@ class BasicAuthentication(authentication.BasicAuthentication):
         # PostgreSQL refuses to look for a text with NUL in it; nobody is called so.
         if "\x00" in userid or "\x00" in password:
             raise exceptions.AuthenticationFailed(_("Invalid username/password."))
-        return super().authenticate_credentials(userid, password, request)
+        user, auth = super().authenticate_credentials(userid, password, request)
+        audit.identify(user)
+        return user, auth

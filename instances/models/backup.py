@@ -54,6 +54,10 @@ class Backup(models.Model):
             ("restore_backup", _("Can restore backups")),
         ]
 
+    def get_additional_data(self) -> dict[str, str | None]:
+        """What auditlog keeps besides: by this it belongs to the log of its instance."""
+        return {"instance": self.instance_id}
+
     def __str__(self) -> str:
         return f"{self.instance} {timezone.localtime(self.created_at):%Y-%m-%d %H:%M}"
 

@@ -39,5 +39,9 @@ class ActionLock(models.Model):
         ordering = ["instance", "action"]
         constraints = [models.UniqueConstraint(fields=["instance", "action"], name="one_lock_per_action")]
 
+    def get_additional_data(self) -> dict[str, str | None]:
+        """What auditlog keeps besides: by this it belongs to the log of its instance."""
+        return {"instance": self.instance_id}
+
     def __str__(self) -> str:
         return f"{OperationKind(self.action).label}: {self.reason}"

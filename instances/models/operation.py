@@ -138,6 +138,10 @@ class Operation(models.Model):
             ),
         ]
 
+    def get_additional_data(self) -> dict[str, str | None]:
+        """What auditlog keeps besides: by this it belongs to the log of its instance."""
+        return {"instance": self.instance_id, "via": self.requested_via}
+
     def __str__(self) -> str:
         return gettext("%(kind)s %(subject)s") % {"kind": self.get_kind_display(), "subject": self.subject}
 

@@ -1,0 +1,44 @@
+"""The log in the admin: for all to read who may, for nobody to write."""
+
+from __future__ import annotations
+
+import pytest
+from auditlog.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from tests.factories import make_domain, make_installed, make_user
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/admin/auditlog/logentry/"
+
+
+def test_it_shows_before_and_after(admin_client: Client) -> None:
+    domain = make_domain(domain="before.example.org")
+    domain.domain = "after.example.org"
+    domain.save()
+    entry = LogEntry.objects.get_for_object(domain).first()
+    for address in (PAGE, f"{PAGE}{entry.pk}/change/"):
+        assert "before.example.org → after.example.org" in admin_client.get(address).content.decode()
+
+
+def test_it_can_be_read_for_one_instance(admin_client: Client) -> None:
+    one, other = make_installed(), make_installed()
+    page = admin_client.get(PAGE, {"instance": one.pk}).content.decode()
+    assert f"instance {one}" in page
+    assert f"instance {other}" not in page
+
+
+def test_nobody_writes_it_and_only_superusers_delete_from_it(client: Client) -> None:
+    make_domain()
+    entry = LogEntry.objects.first()
+    user = make_user()
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="auditlog"))
+    client.force_login(user)
+    assert client.get(PAGE).status_code == 200
+    assert client.get(f"{PAGE}add/").status_code == 403
+    assert client.post(f"{PAGE}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.post(f"{PAGE}{entry.pk}/change/", {"object_repr": "x"}).status_code == 403
+    client.force_login(make_user(is_superuser=True))
+    assert client.post(f"{PAGE}{entry.pk}/delete/", {"post": "yes"}).status_code == 302
