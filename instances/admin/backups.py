@@ -52,7 +52,7 @@ class InstanceIsFilter(DropdownFilter):
 
 @admin.register(Backup)
 class BackupAdmin(LiveBadges):
-    list_display = ("of", "made", "reason", "state_badge", "volume", "version", "kept", "checked")
+    list_display = ("of", "made", "reason", "state_badge", "volume", "release", "kept", "checked")
     list_display_links = ("of",)
     list_filter = (
         ("reason", ChoicesDropdownFilter),
@@ -95,6 +95,10 @@ class BackupAdmin(LiveBadges):
     @admin.display(description=_("size"), ordering="size")
     def volume(self, backup: Backup) -> SafeString:
         return format_html('<span class="mi-nowrap">{}</span>', filesizeformat(backup.size) if backup.size else "–")
+
+    @admin.display(description=_("version"))
+    def release(self, backup: Backup) -> str:
+        return backup.version.name
 
     @admin.display(description=_("kept until"), ordering="expires_at")
     def kept(self, backup: Backup) -> SafeString:
@@ -256,7 +260,7 @@ class BackupAdmin(LiveBadges):
 
 
 def kept_until(backup: Backup) -> str:
-    """A date, or that it is kept until somebody deletes it."""
+    """A date, or that somebody deletes it."""
     if backup.expires_at is None:
-        return gettext("until it is deleted")
+        return gettext("it is deleted")
     return date_format(localtime(backup.expires_at), "DATE_FORMAT")

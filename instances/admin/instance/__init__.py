@@ -173,7 +173,7 @@ class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, DeletesHistory):
             (_("Local administrator"), {"fields": (*ADMIN, "admin_initial_password")}),
             (_("Superadmin"), {"fields": ("superadmin_password",)}),
             (_("Projector logo"), {"fields": logo}),
-            (_("Backups"), {"fields": ("backup_hours",)}),
+            (_("Scheduled backups"), {"fields": ("backup_hours",)}),
             (_("Sleep and size"), {"fields": RUNNING, "classes": ("collapse",)}),
         )
 
@@ -182,7 +182,7 @@ class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, DeletesHistory):
         place = gettext("The version is changed with the button “Update” above.") if instance.is_installed else ""
         return (
             (_("Record"), {"fields": ("event_organizer",)}),
-            (_("Backups"), {"fields": ("backup_hours",)}),
+            (_("Scheduled backups"), {"fields": ("backup_hours",)}),
             (_("Sleep and size"), {"fields": RUNNING}),
             (_("Event"), {"fields": ("event_name", *EVENT[:3], "projector_logo"), "description": hint}),
             (_("Local administrator"), {"fields": ADMIN, "description": hint}),

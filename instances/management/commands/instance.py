@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 from instances import operations
 from instances.choices import Db, Mode, State
 from instances.console import (
+    NOT_FOUND,
     REQUEST,
     USAGE,
     ConsoleCommand,
@@ -38,7 +39,7 @@ PASSWORDS = ("superadmin_password", "admin_initial_password")
 
 
 class Command(ConsoleCommand):
-    help = "Add, list, show, start, stop, update or remove OpenSlides instances."
+    help = "Add, list, show, start, stop, update, remove, bring back or purge OpenSlides instances."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -79,6 +80,12 @@ class Command(ConsoleCommand):
         remove = self.naming(actions.add_parser("remove", help="remove an instance with all its data"))
         remove.add_argument("--yes", action="store_true", help="do not ask")
         add_common(remove, waits=True)
+        back = self.naming(actions.add_parser("bring-back", help="make a removed instance again, of its last backup"))
+        back.add_argument("--backup", type=int, metavar="NUMBER", help="of another one of its backups")
+        add_common(back, waits=True)
+        purge = self.naming(actions.add_parser("purge", help="remove an instance for ever, with all its backups"))
+        purge.add_argument("--yes", action="store_true", help="do not ask")
+        add_common(purge, waits=True)
 
     @staticmethod
     def naming(parser: ArgumentParser) -> ArgumentParser:
@@ -152,6 +159,51 @@ class Command(ConsoleCommand):
             raise CommandError("Nothing was removed. Without a terminal, confirm with --yes.", returncode=USAGE)
         operation = operations.remove(found, REQUEST)
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+    def do_bring_back(self, instance: str, backup: int | None, **options: Any) -> None:
+        found = find_removed(instance)
+        chosen = None
+        if backup is not None:
+            chosen = found.backups.filter(pk=backup).first() if backup < 2**63 else None
+            if chosen is None:
+                raise CommandError(
+                    f"{found} has no backup {backup}. See: manage.py backup list {found.pk}", returncode=NOT_FOUND
+                )
+        operation = operations.bring_back(found, REQUEST, chosen)
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+    def do_purge(self, instance: str, yes: bool, **options: Any) -> None:
+        """Of a present instance, or else of a removed one."""
+        try:
+            found = find_instance(instance)
+        except CommandError as error:
+            if error.returncode != NOT_FOUND:
+                raise
+            found = find_removed(instance)
+        count = found.backups.complete().count()
+        if not yes and not confirmed(f"Delete {found} ({found.event_name}) and its {count} backups for ever?"):
+            raise CommandError("Nothing was purged. Without a terminal, confirm with --yes.", returncode=USAGE)
+        operation = operations.purge(found, REQUEST)
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+
+def find_removed(name: str) -> Instance:
+    """By id, slug, or slug.domain, among those that are removed. Exits with NOT_FOUND, or USAGE where it is several."""
+    slug, _, domain = name.partition(".")
+    removed = Instance.objects.exclude(removed_at=None).select_related("domain", "host", "version")
+    by_slug = removed.filter(slug=slug, domain__domain=domain) if domain else removed.filter(slug=name)
+    found = list(removed.filter(pk=name)) or list(by_slug)
+    if not found:
+        raise CommandError(
+            f"There is no removed instance {name!r}. manage.py backup list --removed shows which can come back.",
+            returncode=NOT_FOUND,
+        )
+    if len(found) > 1:
+        ids = ", ".join(f"{one.pk} (removed on {one.removed_at:%Y-%m-%d %H:%M})" for one in found)
+        raise CommandError(
+            f"{name!r} stands for several removed instances. Name one by its id: {ids}", returncode=USAGE
+        )
+    return found[0]
 
 
 def read_password(source: str) -> str:
