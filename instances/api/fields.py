@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 from rest_framework_json_api.relations import ResourceRelatedField, SerializerMethodResourceRelatedField
 
-from instances.models import Blob, Domain
+from instances.models import Blob, Domain, Instance
 
 NAMES_IN_A_MESSAGE = 10
 
@@ -83,6 +83,26 @@ class BlobIdField(serializers.Field[Blob, Any, str, Any]):
 
     def to_representation(self, value: Blob) -> str:
         return value.pk
+
+
+class InstanceField(serializers.Field[Instance, Any, Any, Any]):
+    """An instance that is not removed, by its id."""
+
+    def to_internal_value(self, data: Any) -> Instance:
+        if not isinstance(data, dict) or data.get("type") != "instances" or not isinstance(data.get("id"), str):
+            raise serializers.ValidationError(
+                _('Write it like {"type": "%(type)s", "id": "…"}.') % {"type": "instances"}, code="invalid"
+            )
+        identity = data["id"]
+        # NUL: PostgreSQL refuses to compare with it.
+        present = Instance.objects.present().select_related("host", "domain", "version")
+        found = present.filter(pk=identity).first() if identity.isalnum() else None
+        if found is None:
+            raise serializers.ValidationError(
+                _("There is no %(type)s with the id %(id)s.") % {"type": "instances", "id": identity[:40]},
+                code="does_not_exist",
+            )
+        return found
 
 
 class KnownType:

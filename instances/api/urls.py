@@ -55,8 +55,12 @@ urlpatterns = [
     re_path(r"^osversions/(?P<pk>[^/]+)/prepare/?$", PrepareView.as_view({"post": "prepare"}), name="version-prepare"),
     re_path(r"^osdomains/?$", DomainView.as_view(WRITE_LIST), name="domain-list"),
     re_path(r"^osdomains/(?P<pk>[^/]+)/?$", DomainView.as_view(WRITE_ONE), name="domain-detail"),
-    re_path(r"^operations/?$", OperationView.as_view(READ_LIST), name="operation-list"),
-    re_path(r"^operations/(?P<pk>[^/]+)/?$", OperationView.as_view(READ_ONE), name="operation-detail"),
+    re_path(r"^operations/?$", OperationView.as_view({**READ_LIST, "post": "create"}), name="operation-list"),
+    re_path(
+        r"^operations/(?P<pk>[^/]+)/?$",
+        OperationView.as_view({**READ_ONE, "patch": "partial_update"}),
+        name="operation-detail",
+    ),
     re_path(r"^rollouts/?$", RolloutView.as_view(WRITE_LIST), name="rollout-list"),
     re_path(
         r"^rollouts/(?P<pk>[^/]+)/?$",

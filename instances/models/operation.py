@@ -159,6 +159,11 @@ class Operation(models.Model):
         return self.finished_at is not None
 
     @property
+    def can_cancel(self) -> bool:
+        """Whether it can still be cancelled. One whose cancellation was asked for is being cancelled already."""
+        return not self.is_finished and not self.is_final and self.cancel_asked_at is None
+
+    @property
     def seconds(self) -> float | None:
         """How long it has run, or ran; None before it starts."""
         if self.started_at is None:

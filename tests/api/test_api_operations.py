@@ -130,5 +130,14 @@ def test_hosts_are_shown(api: Api) -> None:
 def test_the_root_says_where_to_find_what(api: Api) -> None:
     for path in ("", "/"):
         links = api.get(path)["links"]
-        assert set(links) == {"instances", "osversions", "osdomains", "operations", "backups", "hosts", "blobs"}
+        assert set(links) == {
+            "instances",
+            "osversions",
+            "osdomains",
+            "operations",
+            "rollouts",
+            "backups",
+            "hosts",
+            "blobs",
+        }
         assert links["instances"] == "http://testserver/api/instances"

@@ -1,10 +1,24 @@
 from __future__ import annotations
 
+from typing import Any
+
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework_json_api.serializers import ModelSerializer
 
-from instances.api.fields import RelatedField
-from instances.models import Operation, OperationStep
+from instances import operations
+from instances.api.fields import ChoiceField, InstanceField, RelatedField
+from instances.choices import OperationKind, Outcome
+from instances.models import Operation, OperationStep, Version
+
+ASKED_FOR = {
+    OperationKind.START: operations.start,
+    OperationKind.STOP: operations.stop,
+    OperationKind.UPDATE: operations.update,
+    OperationKind.BACKUP: operations.backup,
+    OperationKind.REMOVE: operations.remove,
+}
+"""What can be asked for as an operation; other kinds have addresses of their own, or begin with their resource."""
 
 
 class StepSerializer(serializers.ModelSerializer[OperationStep]):
@@ -14,6 +28,27 @@ class StepSerializer(serializers.ModelSerializer[OperationStep]):
         model = OperationStep
         fields = ["name", "status", "started_at", "seconds", "output"]
         read_only_fields = fields
+
+
+class AskedSerializer(serializers.Serializer[Operation]):
+    """What is asked for with a POST. Which relationships an operation needs depends on its kind."""
+
+    kind = ChoiceField(choices=list(ASKED_FOR))
+    not_before = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    instance = InstanceField()  # type: ignore[assignment]
+    osversion = RelatedField(resource="osversions", queryset=Version.objects.all(), required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if (attrs["kind"] == OperationKind.UPDATE) is not ("osversion" in attrs):
+            needed = _("An update needs it.") if attrs["kind"] == OperationKind.UPDATE else _("Only an update has it.")
+            raise serializers.ValidationError({"osversion": needed})
+        return attrs
+
+
+class CancelSerializer(serializers.Serializer[Operation]):
+    """The one thing that can be changed of an operation."""
+
+    status = ChoiceField(choices=[Outcome.CANCELLED.value])
 
 
 class OperationSerializer(ModelSerializer):  # type: ignore[misc]
@@ -42,6 +77,9 @@ class OperationSerializer(ModelSerializer):  # type: ignore[misc]
             "progress",
             "error",
             "failed_step",
+            "can_cancel",
+            "not_before",
+            "down_seconds",
             "steps",
             "seconds",
             "created_at",
