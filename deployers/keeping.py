@@ -5,6 +5,7 @@ What is on disk decides where a plan that is run again goes on. In ``previous/TO
     kept.json    the copy of database and settings from before is complete
     media        uploaded files from before, where they were replaced
     switched     the new data are in place: from here on they may have been used, and the copy is out of date
+    healthy      all is well with them: what is left of the plan cannot fail any more, and nothing is compared again
 
 All belong to one operation (its token). The copy of the last one stays; older ones are removed.
 """
@@ -15,7 +16,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from deployers.backups.instance import write_archive
+from deployers.backups.instance import remove_unfinished, write_archive
 from deployers.backups.store import Archive
 from deployers.errors import InstanceMissing, StoreFailed
 from deployers.files import copy_private, make_private_directory, remove_tree, write_private
@@ -51,21 +52,24 @@ class Keeper:
         self.kept = self.copy / "kept.json"
         self.kept_media = self.copy / "media"
         self.switched = self.copy / "switched"
+        self.healthy = self.copy / "healthy"
         self.databases = parts.database(spec)
         self.database = self.databases.instance(spec.id)
         self.draft = self.databases.draft(spec.id)
         self.kept_database = self.databases.kept(spec.id, token)
 
-    def begin(self, archive: Archive | None) -> Plan:
-        """Up to the moment in which the data from before are safe. ``archive``: gets a backup of them."""
+    def begin(self, archive: Archive | None, reads: Archive | None = None) -> Plan:
+        """Up to the moment in which the data from before are safe.
+
+        ``archive``: gets a backup of them. ``reads``: an archive for whose data there must be room.
+        """
         name = self.target.name
         steps = [
             Step(f"check that {name} is prepared", lambda log: self._check()),
-            Step("check that there is room", lambda log: check_space(self.parts, self.spec, archive, log)),
+            Step("check that there is room", lambda log: self._check_space(archive, reads, log)),
         ]
         if self.parts.router.has_front:
-            announce = Step("announce it", lambda log: self.parts.router.announce(self.spec), self._publish_as_before)
-            steps.append(announce)
+            steps.append(Step("announce it", self._announce, self._publish_as_before))
         # The only undo: everything that follows is taken back by putting the copy back.
         steps.append(
             Step("stop the service", self._stop, self._go_back, seconds=STOP_SECONDS, serving=Serving.ENDS),
@@ -75,18 +79,29 @@ class Keeper:
         return (*steps, Step("keep the data", self._keep))
 
     def end(self, compare: bool) -> Plan:
-        """From the switch on. ``compare``: there must be no fewer rows than before."""
+        """From the switch on. ``compare``: there must be no fewer rows than before.
+
+        Where a web server stands in front, nobody comes in before the health check: what is written into data that
+        are taken back would be lost.
+        """
+        front = self.parts.router.has_front
         steps = [
             Step("start the service", lambda log: self._start(self.target)),
-            Step("wait until OpenSlides answers", lambda log: self.parts.wait(self.spec, self.target)),
+            Step("wait until OpenSlides answers", self._wait),
             Step(
                 "check its health",
                 lambda log: self._check_health(compare, log),
-                serving=Serving.RETURNS,
+                serving=None if front else Serving.RETURNS,
             ),
         ]
         if not self.running:
-            steps.append(Step("stop the service again", self._stop_again, seconds=STOP_SECONDS))
+            stop = Step("stop the service again", lambda log: self._stop_service(), seconds=STOP_SECONDS)
+            steps.append(stop)
+        if front:
+            publish = Step(
+                "publish the address", lambda log: self._publish(self.target), final=True, serving=Serving.RETURNS
+            )
+            steps.append(publish)
         return tuple(steps)
 
     def switch(self, log: Log) -> None:
@@ -104,10 +119,25 @@ class Keeper:
         if not self.switched.exists() and not self.database.exists():
             raise InstanceMissing(self.spec.id, "database")
 
+    def _check_space(self, archive: Archive | None, reads: Archive | None, log: Log) -> None:
+        if self.switched.exists():
+            log("All is written already.\n")
+            return
+        check_space(self.parts, self.spec, archive, reads, log)
+
+    def _announce(self, log: Log) -> None:
+        if self.healthy.exists():
+            log("It is over already.\n")
+            return
+        self.parts.router.announce(self.spec)
+
     def _stop(self, log: Log) -> None:
         if self.switched.exists():
             log("The new data are in place already.\n")
             return
+        self._stop_service()
+
+    def _stop_service(self) -> None:
         self.parts.services.stop(self.spec.id)
 
     def _back_up(self, archive: Archive, log: Log) -> None:
@@ -147,22 +177,30 @@ class Keeper:
     def _start(self, version: VersionSpec) -> None:
         self.parts.check_port(self.spec)
         self.parts.services.register(self.parts.service(self.spec, version))
-        self.parts.publish(self.spec, version)
         self.parts.services.start(self.spec.id)
 
+    def _wait(self, log: Log) -> None:
+        if self.healthy.exists():
+            log("It has answered already.\n")
+            return
+        self.parts.wait(self.spec, self.target)
+
     def _check_health(self, compare: bool, log: Log) -> None:
+        """Once: afterwards people are at work, who may also delete something."""
+        if self.healthy.exists():
+            log("It was well already.\n")
+            return
         rows = json.loads(self.kept.read_text(encoding="utf-8")).get("rows", {}) if compare else {}
         check_health(self.parts, self.spec, self.target, rows, log)
-
-    def _stop_again(self, log: Log) -> None:
-        self.parts.router.pause(self.spec)
-        self.parts.services.stop(self.spec.id)
+        write_private(self.healthy, "")
 
     def _go_back(self, log: Log) -> None:
         """Put the old version and the old data back, and run it, if it ran before."""
+        self.parts.router.announce(self.spec)
         self.parts.services.remove(self.spec.id)
         if self.kept.exists():
-            # The mark first: run again after this line, the plan starts from the copy and not from half of this.
+            # The marks first: run again after this line, the plan starts from the copy and not from half of this.
+            self.healthy.unlink(missing_ok=True)
             self.switched.unlink(missing_ok=True)
             self.databases.copy_closed(self.kept_database, self.draft)
             self.databases.replace(self.draft, self.database)
@@ -177,12 +215,15 @@ class Keeper:
                 copy_private(settings, self.paths.settings)
                 self.parts.separation.readable(self.paths.settings)
             log("The data from before are back.\n")
+            # The old version takes writes from now on, so this copy must not be used again, and least half of it.
+            self.kept.unlink()
         self.databases.drop(self.draft)
-        # The old version takes writes from now on, so this copy must not be used again.
+        remove_unfinished(self.parts, self.spec)
         self.databases.drop_kept(self.spec.id, except_token=None)
         remove_tree(self.copy)
         if self.running:
             self._start(self.spec.version)
+            self._publish_as_before(log)
             self.parts.wait(self.spec, self.spec.version)
             log(f"{self.spec.version.name} runs again.\n")
         else:
@@ -190,6 +231,9 @@ class Keeper:
             self._publish_as_before(log)
 
     def _publish_as_before(self, log: Log) -> None:
-        self.parts.publish(self.spec, self.spec.version)
+        self._publish(self.spec.version)
+
+    def _publish(self, version: VersionSpec) -> None:
+        self.parts.publish(self.spec, version)
         if not self.running:
             self.parts.router.pause(self.spec)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deployers.backups.instance import place_media, read_archive
+from deployers.backups import archive as tar
+from deployers.backups.instance import place_media, read_archive, refuse_unfit
 from deployers.backups.store import Archive
 from deployers.keeping import Keeper
 from deployers.plan import Log, Plan, Step
@@ -15,10 +16,20 @@ class Restorer(Keeper):
         """Raises UnknownImage, UnsupportedRelease."""
         self.parts.profile(self.target), self.parts.profile(self.spec.version)
         return (
-            *self.begin(None),
+            Step("check the backup", lambda log: self._check_archive(archive, log)),
+            *self.begin(None, reads=archive),
             Step("read the backup, and put its data in place", lambda log: self._restore(archive, log)),
             *self.end(compare=False),
         )
+
+    def _check_archive(self, archive: Archive, log: Log) -> None:
+        """All of it, before anything is stopped: a damaged backup must cost nobody the instance."""
+        if self.switched.exists():
+            log("It is restored already.\n")
+            return
+        manifest = refuse_unfit(self.parts, self.target, self.spec.db, archive)
+        tar.extract(archive, None, None)
+        log(f"Made on {manifest.created_at}, with OpenSlides {manifest.release}; it is whole.\n")
 
     def _restore(self, archive: Archive, log: Log) -> None:
         if self.switched.exists():

@@ -17,15 +17,24 @@ COPIES = 3
 """Of the database: the one that is kept, the draft, and the dump of a backup."""
 
 
-def check_space(parts: Parts, spec: InstanceSpec, archive: Archive | None, log: Log) -> None:
-    """Raises NoRoom: the disk of the instances, or the backup store, is too full."""
+ARCHIVE_COPIES = 2
+"""Of an archive that is read: what is taken out of it, and the draft that is made of its database."""
+
+
+def check_space(parts: Parts, spec: InstanceSpec, writes: Archive | None, reads: Archive | None, log: Log) -> None:
+    """Whether an archive can be written or read, and the database replaced with a way back.
+
+    Raises NoRoom (the disk of the instances, or the backup store, is too full), StoreFailed.
+    """
     paths, databases = parts.layout.instance(spec.id), parts.database(spec)
     database = databases.instance(spec.id)
     size = database.size() if database.exists() else 0
     media = tree_size(paths.media)
-    places = [(str(parts.layout.data_dir), shutil.disk_usage(paths.directory).free, COPIES * size + MARGIN_BYTES)]
-    if archive is not None:
-        free = archive.store.free_bytes()
+    facts = reads.store.facts(reads.name) if reads is not None else None
+    needed = COPIES * size + MARGIN_BYTES + (ARCHIVE_COPIES * facts.size if facts is not None else 0)
+    places = [(str(parts.layout.data_dir), shutil.disk_usage(paths.directory).free, needed)]
+    if writes is not None:
+        free = writes.store.free_bytes()
         if free is not None:
             places.append(("the backup store", free, size + media + MARGIN_BYTES))
     for place, free, needed in places:

@@ -12,6 +12,7 @@ from deployers.backups.store import Archive
 from deployers.databases.database import Database
 from deployers.errors import ArchiveUnfit
 from deployers.files import make_private_directory, remove_tree
+from deployers.layout import InstancePaths
 from deployers.parts import Parts
 from deployers.plan import Log
 from deployers.spec import InstanceSpec, VersionSpec
@@ -69,7 +70,7 @@ def read_archive(
     """
     paths, databases = parts.layout.instance(spec.id), parts.database(spec)
     refuse_unfit(parts, version, spec.db, archive)
-    staging, media = paths.directory / STAGING, paths.media.with_name(paths.media.name + NEW_MEDIA)
+    staging, media = paths.directory / STAGING, _new_media(paths)
     for directory in (staging, media):
         remove_tree(directory)
         make_private_directory(directory)
@@ -95,6 +96,17 @@ def refuse_unfit(parts: Parts, version: VersionSpec, db: str, archive: Archive) 
     if manifest.release != parts.release(version):
         raise ArchiveUnfit(archive.name, f"it was made with OpenSlides {manifest.release}, not {version.name}")
     return manifest
+
+
+def remove_unfinished(parts: Parts, spec: InstanceSpec) -> None:
+    """What writing or reading an archive leaves when it is killed."""
+    paths = parts.layout.instance(spec.id)
+    remove_tree(paths.directory / STAGING)
+    remove_tree(_new_media(paths))
+
+
+def _new_media(paths: InstancePaths) -> Path:
+    return paths.media.with_name(paths.media.name + NEW_MEDIA)
 
 
 def place_media(media: Path, place: Path) -> None:

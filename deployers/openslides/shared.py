@@ -33,6 +33,7 @@ LOGGING = {
 
 KEPT_TABLES = (
     "users_user",
+    "agenda_item",
     "topics_topic",
     "motions_motion",
     "motions_category",

@@ -19,7 +19,7 @@ from deployers.routers.domain_file import DomainFile
 from deployers.routers.domains import Domains
 from deployers.routers.nginx_files import PASSAGE, make_directory, set_link, write_public
 from deployers.routers.nginx_layout import SOCKET_PATH_BYTES, NginxLayout, PublicPaths
-from deployers.routers.nginx_pages import INACTIVE, LANGUAGES, STARTING, UPDATING, page, pages
+from deployers.routers.nginx_pages import INACTIVE, STARTING, UPDATING, pages
 from deployers.spec import DomainSpec, InstanceSpec, Location
 
 __all__ = ["NginxLayout", "NginxRouter"]
@@ -167,28 +167,32 @@ class NginxRouter:
             write_public(public.tls, "")
         else:
             public.tls.unlink(missing_ok=True)
+        public.updating.unlink(missing_ok=True)
         public.stopped.unlink(missing_ok=True)
         self._link(self.layout.address(spec.domain_id, spec.slug), public)
 
     def announce(self, spec: InstanceSpec) -> None:
-        """Show the page "is being updated", in the place of "is inactive", until the instance is published again.
-
-        Nothing to do for an instance that was never published.
-        """
+        """Show the page "is being updated". Nothing to do for an instance that was never published."""
         public = self.layout.public(spec.id)
         if not public.pages.is_dir():
             return
-        for language in LANGUAGES:
-            write_public(public.pages / f"{INACTIVE}.{language}.html", page(UPDATING, language, spec.event.name))
+        for name, text in pages((UPDATING,), spec.event.name).items():
+            write_public(public.pages / name, text)
+        write_public(public.updating, "")
+        # For an nginx whose configuration knows nothing of the other mark yet.
         write_public(public.stopped, "")
 
     def pause(self, spec: InstanceSpec) -> None:
         """Show the page "is inactive". Nothing to do for an instance that was never published."""
+        public = self.layout.public(spec.id)
         with contextlib.suppress(FileNotFoundError):
-            write_public(self.layout.public(spec.id).stopped, "")
+            write_public(public.stopped, "")
+        public.updating.unlink(missing_ok=True)
 
     def resume(self, spec: InstanceSpec) -> None:
-        self.layout.public(spec.id).stopped.unlink(missing_ok=True)
+        public = self.layout.public(spec.id)
+        public.updating.unlink(missing_ok=True)
+        public.stopped.unlink(missing_ok=True)
 
     def withdraw(self, spec: InstanceSpec) -> None:
         """Take the address away, unless it leads to another instance by now."""

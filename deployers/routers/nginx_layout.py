@@ -95,5 +95,9 @@ class PublicPaths:
     def stopped(self) -> Path:
         return self.directory / "stopped"
 
+    @property
+    def updating(self) -> Path:
+        return self.directory / "updating"
+
     def major(self, number: int) -> Path:
         return self.directory / f"v{number}"

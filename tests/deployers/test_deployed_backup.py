@@ -12,7 +12,7 @@ from deployers.errors import ArchiveDamaged, ArchiveMissing, ArchiveUnfit, Deplo
 from deployers.spec import InstanceSpec
 from tests.deployers.host import SUPERADMIN_PASSWORD, Browser, Host, and_then_fails, dies_at, run, version
 
-RESTORE_STEPS = range(1, 9)
+RESTORE_STEPS = range(1, 10)
 
 
 def logged_in(host: Host, spec: InstanceSpec) -> Browser:

@@ -118,6 +118,31 @@ def test_a_stopped_instance_shows_that_it_is_inactive(three: Instance, path: str
     assert three.get(path, method="POST", body=b"x").status == 503
 
 
+@pytest.mark.parametrize(("language", "text"), [("de", "Wird gerade aktualisiert"), ("en", "Being updated")])
+def test_while_an_instance_is_updated_nobody_reaches_it_and_a_page_says_so(
+    three: Instance, language: str, text: str
+) -> None:
+    three.host.router.announce(three.spec)
+    for path in ("/", "/rest/", "/apps/core/version/", "/assets/logo.svg"):
+        answer = three.get(path, headers={"Accept-Language": language})
+        assert answer.status == 503
+        assert text in answer.text
+        assert "Annual assembly" in answer.text
+        assert answer.headers["Retry-After"] == "10"
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert three.get("/rest/", method="POST", body=b"x").status == 503
+    assert not three.backend.seen
+
+
+def test_after_an_update_the_instance_answers_or_is_inactive(three: Instance, version_3: Path) -> None:
+    three.host.router.announce(three.spec)
+    three.host.router.publish(three.spec, version_3, 3)
+    assert three.get("/").text == "client 3"
+    three.host.router.announce(three.spec)
+    three.host.router.pause(three.spec)
+    assert "Not active" in three.get("/").text
+
+
 def test_a_resumed_instance_answers_again(three: Instance) -> None:
     three.host.router.pause(three.spec)
     three.host.router.resume(three.spec)
@@ -190,7 +215,7 @@ def test_the_page_is_in_the_language_that_the_browser_names_first(
     assert answer.headers["Vary"] == "Accept-Language"
 
 
-@pytest.mark.parametrize("page", ["starting", "inactive", "unknown", "awake"])
+@pytest.mark.parametrize("page", ["starting", "inactive", "updating", "unknown", "awake"])
 def test_the_pages_have_no_address_of_their_own(three: Instance, page: str) -> None:
     assert three.get(f"/.openslides/{page}").status == 404
     assert not three.backend.seen

@@ -88,6 +88,7 @@ def test_publishing_again_changes_nothing(router: NginxRouter) -> None:
 def test_publishing_for_another_version_and_mode_replaces_what_was(router: NginxRouter) -> None:
     wanted = published(router, mode="subdomain")
     router.pause(wanted)
+    router.announce(wanted)
     router.publish(replace(wanted, mode="subdomain_nossl"), Path("/srv/openslides/versions/2/static"), 2)
     public = router.layout.public(wanted.id)
     assert public.version.readlink() == Path("/srv/openslides/versions/2/static")
@@ -117,6 +118,7 @@ def test_the_version_is_there_at_every_moment_of_an_update(router: NginxRouter) 
 
 def test_an_instance_that_was_never_published_can_be_paused_resumed_and_withdrawn(router: NginxRouter) -> None:
     wanted = spec()
+    router.announce(wanted)
     router.pause(wanted)
     router.resume(wanted)
     router.withdraw(wanted)
