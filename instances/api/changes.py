@@ -18,11 +18,11 @@ from instances.api.documents import ResourceObject
 from instances.api.errors import Invalid
 from instances.api.fields import BlobIdField, RelatedField, TextField
 from instances.api.serializers.instance import SERVER_SET, TYPED
-from instances.choices import Desired, State
+from instances.choices import BackupInterval, Desired, State
 from instances.models import Instance, Version
 
 RUNNING = ("always_on", "idle_minutes", "workers")
-STORED = ("projector_logo", "event_organizer", *RUNNING)
+STORED = ("projector_logo", "event_organizer", "backup_hours", *RUNNING)
 ECHOED = (*(name for name in TYPED if name not in STORED), "parent_domain", *(n for n in SERVER_SET if n != "state"))
 HALTED = (State.STOPPED, State.ERROR, State.UPDATE_FAILED)
 """An instance in such a state can be started although it is wanted active already."""
@@ -62,6 +62,7 @@ class ChangeSerializer(serializers.Serializer[Instance]):
     always_on = serializers.BooleanField(required=False, allow_null=True)
     idle_minutes = serializers.IntegerField(required=False, allow_null=True)
     workers = serializers.IntegerField(required=False, allow_null=True)
+    backup_hours = serializers.ChoiceField(choices=BackupInterval.choices, required=False, allow_null=True)
     osversion = RelatedField(resource="osversions", queryset=Version.objects.all(), required=False)
 
     def get_fields(self) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def read_changes(instance: Instance, document: ResourceObject, shown: dict[str, 
     organizer = sent.get("event_organizer")
     if organizer is not None and organizer != instance.event_organizer:
         changes.values["event_organizer"] = organizer
-    for name in RUNNING:
+    for name in ("backup_hours", *RUNNING):
         if sent.get(name) is not None and sent[name] != getattr(instance, name):
             changes.values[name] = sent[name]
     changes.ignored = sorted(name for name in ECHOED if sent.get(name) is not None and sent[name] != shown[name])

@@ -16,7 +16,7 @@ from instances import archives
 from instances.choices import BackupReason, Desired, OperationKind, Origin, Outcome
 from instances.models import Backup, Domain, Instance, Operation
 from tests.api.client import Api, pointers, resource
-from tests.factories import make_backup, make_domain, make_host, make_installed, make_operation, make_user
+from tests.factories import make_backup, make_domain, make_host, make_installed, make_operation, make_user, make_version
 
 CONTENT = b"archive" * 100_000
 
@@ -267,3 +267,26 @@ def test_ways_that_there_are_not(api: Api) -> None:
         api.call(method, f"/backups/{backup.pk}{path}", expect=405)
     assert make_host().pk
     assert make_domain().pk
+
+
+def test_a_schedule_is_an_attribute_of_the_instance(api: Api) -> None:
+    instance = make_installed()
+    path = f"/instances/{instance.pk}"
+    assert api.get(path)["data"]["attributes"]["backup_hours"] == 0
+    api.patch(path, resource("instances", {"backup_hours": 24}, id=instance.pk))
+    assert Instance.objects.get().backup_hours == 24
+    api.patch(path, resource("instances", {"backup_hours": None}, id=instance.pk))
+    assert Instance.objects.get().backup_hours == 24
+    for wrong in (5, "daily", [], {}):
+        answer = api.patch(path, resource("instances", {"backup_hours": wrong}, id=instance.pk), expect=422)
+        assert pointers(answer) == ["/data/attributes/backup_hours"]
+    assert not Operation.objects.exists()
+
+
+def test_an_instance_is_made_with_its_schedule(api: Api, domain: Domain) -> None:
+    make_host()
+    version = make_version(default=True)
+    document = resource("instances", {"slug": "assembly", "backup_hours": 6})
+    assert api.post("/instances", document)["data"]["attributes"]["backup_hours"] == 6
+    assert Instance.objects.get().version == version
+    api.post("/instances", resource("instances", {"slug": "second", "backup_hours": 7}), expect=422)

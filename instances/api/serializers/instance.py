@@ -17,7 +17,7 @@ from instances.api.fields import (
     registered_domains,
 )
 from instances.api.serializers.resource import ResourceSerializer
-from instances.choices import Db, Mode
+from instances.choices import BackupInterval, Db, Mode
 from instances.models import Domain, Instance, Operation, Version
 
 TYPED = (
@@ -60,6 +60,7 @@ class InstanceSerializer(ResourceSerializer):
     parent_domain = DomainNameField(source="domain", required=False)
     db = ChoiceField(choices=Db.choices, required=False)
     mode = ChoiceField(choices=Mode.choices, required=False)
+    backup_hours = serializers.ChoiceField(choices=BackupInterval.choices, required=False)
     projector_logo = BlobIdField(required=False)
     url = serializers.SerializerMethodField()
     state = serializers.CharField(read_only=True)
@@ -87,6 +88,7 @@ class InstanceSerializer(ResourceSerializer):
             "always_on",
             "idle_minutes",
             "workers",
+            "backup_hours",
             *SERVER_SET,
             "desired_state",
             "observed_state",
