@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterable
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import IO, Any, NoReturn, cast
 
 from django.core.exceptions import ValidationError
@@ -83,9 +85,12 @@ class ConsoleCommand(BaseCommand):
             operation = self.wait(operation, timeout, quiet=as_json)
         if as_json:
             self.print_json(operation_document(operation))
+        elif operation.status == Outcome.POSTPONED and operation.not_before is not None:
+            begins = timezone.localtime(operation.not_before)
+            self.stdout.write(f"Operation {operation.pk} is postponed until {begins:%Y-%m-%d %H:%M}: {operation}.")
         elif not wait:
             self.stdout.write(f"Operation {operation.pk} is filed: {operation}.")
-        if operation.status == Outcome.FAILED:
+        if operation.status in (Outcome.FAILED, Outcome.CANCELLED):
             raise CommandError(failure_text(operation), returncode=FAILED)
 
     def wait(self, operation: Operation, timeout: float, *, quiet: bool) -> Operation:
@@ -147,6 +152,27 @@ def add_common(parser: ArgumentParser, *, waits: bool = False) -> None:
         )
 
 
+def add_at(parser: ArgumentParser) -> None:
+    """--at, where an operation can be postponed."""
+    parser.add_argument("--at", type=moment, metavar="TIME", help='not before this local time, like "2026-11-24 02:00"')
+
+
+def moment(text: str) -> datetime:
+    """A time in the future. Raises ArgumentTypeError."""
+    try:
+        found = timezone.make_aware(datetime.fromisoformat(text)) if "+" not in text else datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no time. Write it like '2026-11-24 02:00'.") from None
+    if found <= timezone.now():
+        raise ArgumentTypeError(f"{text!r} is over. Name a time to come.")
+    return found
+
+
+def request_of(options: Mapping[str, Any]) -> Request:
+    """Who asks on the command line, and for when (--at)."""
+    return replace(REQUEST, not_before=options.get("at"))
+
+
 def not_found(what: str, name: str, known: Iterable[str], command: str) -> NoReturn:
     """Exits with NOT_FOUND."""
     names = ", ".join(known)
@@ -205,7 +231,8 @@ def describe(error: ValidationError) -> list[str]:
 
 def failure_text(operation: Operation) -> str:
     at = f" at the step {operation.failed_step!r}" if operation.failed_step else ""
-    return f"Operation {operation.pk} ({operation}) failed{at}: {operation.error}"
+    ended = "was cancelled" if operation.status == Outcome.CANCELLED else "failed"
+    return f"Operation {operation.pk} ({operation}) {ended}{at}: {operation.error}"
 
 
 def operation_document(operation: Operation) -> dict[str, Any]:

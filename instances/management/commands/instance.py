@@ -16,12 +16,14 @@ from instances.console import (
     REQUEST,
     USAGE,
     ConsoleCommand,
+    add_at,
     add_common,
     confirmed,
     find_domain,
     find_instance,
     find_version,
     instance_document,
+    request_of,
 )
 from instances.models import Instance
 
@@ -73,12 +75,16 @@ class Command(ConsoleCommand):
 
         update = actions.add_parser("update", help="move an instance to another version")
         for action, help_text in (("start", "start an instance"), ("stop", "stop an instance")):
-            add_common(self.naming(actions.add_parser(action, help=help_text)), waits=True)
+            startable = self.naming(actions.add_parser(action, help=help_text))
+            add_at(startable)
+            add_common(startable, waits=True)
         self.naming(show)
         self.naming(update).add_argument("version_name", metavar="VERSION", help="the name of a registered version")
+        add_at(update)
         add_common(update, waits=True)
         remove = self.naming(actions.add_parser("remove", help="remove an instance with all its data"))
         remove.add_argument("--yes", action="store_true", help="do not ask")
+        add_at(remove)
         add_common(remove, waits=True)
         back = self.naming(actions.add_parser("bring-back", help="make a removed instance again, of its last backup"))
         back.add_argument("--backup", type=int, metavar="NUMBER", help="of another one of its backups")
@@ -142,22 +148,23 @@ class Command(ConsoleCommand):
     def do_start(self, instance: str, **options: Any) -> None:
         found = find_instance(instance)
         # One whose creation failed is started by creating it again.
-        operation = operations.start(found, REQUEST) if found.is_installed else operations.create(found, REQUEST)
+        asked = request_of(options)
+        operation = operations.start(found, asked) if found.is_installed else operations.create(found, asked)
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
 
     def do_stop(self, instance: str, **options: Any) -> None:
-        operation = operations.stop(find_instance(instance), REQUEST)
+        operation = operations.stop(find_instance(instance), request_of(options))
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
 
     def do_update(self, instance: str, version_name: str, **options: Any) -> None:
-        operation = operations.update(find_instance(instance), find_version(version_name), REQUEST)
+        operation = operations.update(find_instance(instance), find_version(version_name), request_of(options))
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
 
     def do_remove(self, instance: str, yes: bool, **options: Any) -> None:
         found = find_instance(instance)
         if not yes and not confirmed(f"Remove {found} ({found.event_name}) with all its data?"):
             raise CommandError("Nothing was removed. Without a terminal, confirm with --yes.", returncode=USAGE)
-        operation = operations.remove(found, REQUEST)
+        operation = operations.remove(found, request_of(options))
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
 
     def do_bring_back(self, instance: str, backup: int | None, **options: Any) -> None:
