@@ -228,9 +228,11 @@ def _outcome(item: RolloutItem) -> tuple[RolloutItemStatus, str]:
     if operation.status == Outcome.CANCELLED and item.rollout.status == RolloutStatus.CANCELLED:
         return RolloutItemStatus.SKIPPED, operation.error
     if operation.failed_step:
+        # Of a program's output the last line says what it was; the operation has all of it.
+        last_line = (operation.error.strip().splitlines() or [""])[-1].strip()
         return RolloutItemStatus.FAILED, _("Failed at the step “%(step)s”: %(error)s") % {
             "step": operation.failed_step,
-            "error": operation.error,
+            "error": last_line,
         }
     # Also one that somebody cancelled: who does that has seen something that is not as it should be.
     return RolloutItemStatus.FAILED, operation.error

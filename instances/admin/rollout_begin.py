@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
@@ -51,9 +52,7 @@ class BeginForm(UpdateForm):
         help_text=_("When more of a wave fail, nothing more is begun until somebody has looked at it."),
         widget=UnfoldAdminIntegerFieldWidget(attrs={"min": 0, "max": 100}),
     )
-    not_before = MomentField(
-        label=_("Not before"), required=False, help_text=_("Empty: it begins at once."), localize=False
-    )
+    not_before = MomentField(label=_("Not before"), required=False)
 
     field_order = ["version", "waves", "failure_percent", "not_before"]
 
@@ -64,6 +63,8 @@ class BeginForm(UpdateForm):
         field.queryset = Version.objects.filter(pk__in=[version.pk for version in offered])
         field.choices = [(version.pk, field.label_from_instance(version)) for version in offered]
         field.initial = offered[0].pk if offered else None
+        zone = timezone.get_current_timezone_name()
+        self.fields["not_before"].help_text = gettext("Empty: at once. The time zone is %(zone)s.") % {"zone": zone}
 
     @property
     def key(self) -> str:
@@ -144,7 +145,7 @@ class RolloutAction(ModelAdmin[Instance]):
     def has_rollout_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perms(["instances.change_instance", "instances.add_rollout"])
 
-    @admin.action(description=_("Update the selected instances in waves"), permissions=["rollout"])
+    @admin.action(description=_("Update in waves"), permissions=["rollout"])
     def update_in_waves(self, request: HttpRequest, queryset: QuerySet[Instance]) -> HttpResponse:
         """Leads to the page that asks how."""
         instances = list(queryset)

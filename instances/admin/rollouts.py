@@ -40,7 +40,7 @@ class RolloutAdmin(LiveBadges):
     search_help_text = _("Name of the version, or slug of an instance")
     actions = None
     empty_text = _("No update of many yet")
-    empty_hint = _("Mark instances in their list, and choose “Update the selected instances in waves” below it.")
+    empty_hint = _("Mark instances in their list, and choose “Update in waves” below it.")
     fieldsets = ((None, {"fields": ()}),)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -96,7 +96,7 @@ class RolloutAdmin(LiveBadges):
         self._may_begin(request)
         instances = chosen_instances(request.POST.get("chosen", ""))
         if not instances:
-            messages.info(request, gettext("Mark the instances in the list, and choose the update in waves below it."))
+            messages.info(request, gettext("Mark the instances in the list, and choose “Update in waves” below it."))
             return HttpResponseRedirect(reverse("admin:instances_instance_changelist"))
         form = BeginForm(request.POST, offered=offered_versions(instances))
         if form.is_valid():
