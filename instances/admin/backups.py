@@ -50,11 +50,41 @@ class InstanceIsFilter(DropdownFilter):
         return queryset.filter(instance__removed_at__isnull=self.value() == "no")
 
 
+class QualityFilter(DropdownFilter):
+    """By the words of ``backup_badge``."""
+
+    title = _("state")
+    parameter_name = "quality"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("complete", str(_("complete"))),
+            ("verified", str(_("verified"))),
+            ("damaged", str(_("damaged"))),
+            ("incomplete", str(_("not complete"))),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Backup]) -> QuerySet[Backup]:
+        complete = queryset.filter(completed_at__isnull=False)
+        match self.value():
+            case "complete":
+                return complete.filter(problem="", verified_at=None)
+            case "verified":
+                return complete.filter(problem="", verified_at__isnull=False)
+            case "damaged":
+                return complete.exclude(problem="")
+            case "incomplete":
+                return queryset.filter(completed_at=None)
+            case _:
+                return queryset
+
+
 @admin.register(Backup)
 class BackupAdmin(LiveBadges):
     list_display = ("of", "made", "reason", "state_badge", "volume", "release", "kept", "checked")
     list_display_links = ("of",)
     list_filter = (
+        QualityFilter,
         ("reason", ChoicesDropdownFilter),
         InstanceIsFilter,
         ("version", RelatedDropdownFilter),

@@ -13,10 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from instances import rollouts
 from instances.admin.badges import Badge, duration, host_badge, operation_badge
 from instances.admin.instance.filters import is_known
+from instances.admin.rollout_page import rollout_badge
 from instances.choices import Outcome, State
-from instances.models import Domain, Host, Instance, Operation, OperationStep, Version
+from instances.models import Backup, Domain, Host, Instance, Operation, OperationStep, Rollout, Version
+from instances.models.rollout import UNENDED
 
 ROWS = 8
 RECENT = timedelta(days=7)
@@ -51,7 +54,7 @@ def live_view(request: HttpRequest) -> TemplateResponse:
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """What the user may see of it; nine queries at most."""
+    """What the user may see of it; ten queries at most."""
     user = request.user
     found: dict[str, Any] = {"busy": False, "missing": []}
     if user.has_perm("instances.view_instance"):
@@ -64,8 +67,12 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         found["running"] = _running()
         found["failed"] = _failed()
         found["busy"] = bool(found["running"])
+    if user.has_perm("instances.view_rollout"):
+        found["rollouts"] = _rollouts()
     if user.has_perm("instances.view_host"):
         found["hosts"] = _hosts()
+    if user.has_perm("instances.view_backup"):
+        found["damaged"] = Backup.objects.exclude(problem="").count()
     return found
 
 
@@ -99,6 +106,12 @@ def _failed() -> list[OperationRow]:
     versions_in_failure = Q(instance=None, version__preparation="failed")
     rows = recent.filter(instances_in_failure | versions_in_failure).select_related("instance__domain", "version")
     return [_row(operation, 0) for operation in rows[:ROWS]]
+
+
+def _rollouts() -> list[dict[str, Any]]:
+    """Updates of many that run, wait for their time, or have stopped. One query."""
+    rows = rollouts.with_counts(Rollout.objects.filter(status__in=UNENDED)).select_related("version").order_by("-id")
+    return [{"rollout": one, "badge": rollout_badge(one)} for one in rows[:ROWS]]
 
 
 def _row(operation: Operation, progress: int) -> OperationRow:

@@ -131,6 +131,8 @@ def test_the_list_is_searched_and_filtered(browser: Client, removed: Instance) -
 )
 def test_a_badge_says_how_good_a_backup_is(browser: Client, values: dict[str, Any], word: str) -> None:
     backup = make_backup(**values)
+    listed = browser.get(reverse("admin:instances_backup_changelist"), {"quality": word.replace("not ", "in")})
+    assert of("change", backup) in listed.content.decode()
     answer = browser.get(reverse("admin:instances_backup_badges"), {"ids": backup.pk})
     assert answer.json()["rows"][str(backup.pk)]["label"] == word
     page = browser.get(of("change", backup)).content.decode()
@@ -273,3 +275,15 @@ def test_what_there_is_not_is_not_found(browser: Client, view: str) -> None:
     for key in (4711, 2**70):
         address = reverse(f"admin:instances_backup_{view}", args=(key,))
         assert {browser.get(address).status_code, browser.post(address, {}).status_code} <= {404, 405}
+
+
+def test_the_first_page_says_that_backups_are_damaged(browser: Client) -> None:
+    backup = make_backup(problem="Its end is missing.")
+    page = browser.get(reverse("admin:index")).content.decode()
+    assert "1 backup is damaged." in page
+    assert "?quality=damaged" in page
+    assert "damaged" not in signed_in("view_instance").get(reverse("admin:index")).content.decode()
+    assert (
+        of("change", backup)
+        in browser.get(reverse("admin:instances_backup_changelist") + "?quality=damaged").content.decode()
+    )
