@@ -30,6 +30,7 @@ from instances.errors import (
     RolloutRefused,
 )
 from instances.models import ActionLock, Instance, Operation, Rollout, RolloutItem, Version
+from instances.models.rollout import UNENDED
 from instances.operations.ending import said_by
 from instances.operations.filing import refuse_unusable
 from instances.waves import Verdict, WaveCount, judge, normalized, sizes
@@ -166,7 +167,7 @@ def cancel(rollout: Rollout, request: operations.Request) -> Rollout:
 
     Raises RolloutRefused.
     """
-    with _held(rollout.pk, RolloutStatus.RUNNING, RolloutStatus.STOPPED) as held:
+    with _held(rollout.pk, *UNENDED) as held:
         if held is None:
             rollout.refresh_from_db()
             raise RolloutRefused(rollout, _("The update of many has ended already."))

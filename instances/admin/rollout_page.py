@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from instances.admin.badges import Badge, duration
 from instances.choices import OperationKind, RolloutItemStatus, RolloutStatus
 from instances.models import Operation, Rollout, RolloutItem
+from instances.models.rollout import UNENDED
 from instances.rollouts import LEFT_OUT
 from instances.waves import WaveCount
 
@@ -119,7 +120,7 @@ def page_of(rollout: Any, request: HttpRequest) -> Page:
         begins="" if _is_due(rollout) else date_format(timezone.localtime(rollout.not_before), "DATETIME_FORMAT"),
         may_retry=may and total.failed > 0 and status in (RolloutStatus.STOPPED, RolloutStatus.FINISHED),
         may_resume=may and status == RolloutStatus.STOPPED,
-        may_cancel=may and status in (RolloutStatus.RUNNING, RolloutStatus.STOPPED),
+        may_cancel=may and status in UNENDED,
         may_see_instances=request.user.has_perm("instances.view_instance"),
         may_see_operations=request.user.has_perm("instances.view_operation"),
     )

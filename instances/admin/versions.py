@@ -27,8 +27,9 @@ from instances.admin.live import NO_STORE, LiveBadges
 from instances.admin.progress import card_of, with_steps
 from instances.choices import OperationKind, Origin, Preparation
 from instances.errors import OperationRefused
-from instances.models import Operation, Version
+from instances.models import Operation, Rollout, Version
 from instances.models.operation import OperationQuerySet
+from instances.models.rollout import UNENDED
 
 
 class VersionForm(DefaultForm):
@@ -93,6 +94,14 @@ class VersionAdmin(LiveBadges, OneDefault, DeletesHistory):
 
     def operations_of(self, rows: Any) -> OperationQuerySet:
         return Operation.objects.filter(version__in=rows)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Updates of many that have ended go along as history."""
+        rows = list(objs)
+        deleted, counts, lacking, protected = super().get_deleted_objects(rows, request)
+        unended = Rollout.objects.filter(version__in=rows, status__in=UNENDED).select_related("version")
+        protected += [gettext("update of many to %(rollout)s (not ended)") % {"rollout": one} for one in unended]
+        return deleted, counts, lacking - {Rollout._meta.verbose_name}, protected
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from instances.choices import Origin, RolloutItemStatus, RolloutStatus
 
+UNENDED = (RolloutStatus.RUNNING, RolloutStatus.STOPPED)
+
 
 class Rollout(models.Model):
     """The update of many instances to one version, in waves, which stops by itself when too many fail."""

@@ -264,3 +264,31 @@ def test_who_may_only_look_gets_no_buttons(newer: Version) -> None:
         address = reverse(f"admin:instances_rollout_{action}", args=(rollout.pk,))
         assert client.post(address).status_code == 403
     assert signed_in().get(reverse("admin:instances_rollout_live", args=(rollout.pk,))).status_code == 403
+
+
+def test_the_first_page_names_those_that_have_not_ended(browser: Client, newer: Version) -> None:
+    rollout = fail_first(newer)
+    assert page_of(rollout) in browser.get(reverse("admin:index")).content.decode()
+    rollouts.cancel(rollout, operations.SYSTEM)
+    assert page_of(rollout) not in browser.get(reverse("admin:index")).content.decode()
+
+
+def test_a_version_stays_until_its_update_of_many_has_ended(browser: Client, newer: Version) -> None:
+    rollout = begun(newer)
+    address = reverse("admin:instances_version_delete", args=(newer.pk,))
+    assert "(not ended)" in browser.get(address).content.decode()
+    browser.post(address, {"post": "yes"})
+    assert Version.objects.filter(pk=newer.pk).exists()
+    rollouts.cancel(rollout, operations.SYSTEM)
+    browser.post(address, {"post": "yes"})
+    assert not Version.objects.filter(pk=newer.pk).exists()
+
+
+def test_the_record_of_a_removed_instance_can_be_deleted(browser: Client, newer: Version) -> None:
+    rollout = begun(newer, 2)
+    rollouts.cancel(rollout, operations.SYSTEM)
+    gone = Instance.objects.all()[0]
+    Instance.objects.filter(pk=gone.pk).update(removed_at=timezone.now())
+    browser.post(reverse("admin:instances_instance_delete", args=(gone.pk,)), {"post": "yes"})
+    assert not Instance.objects.filter(pk=gone.pk).exists()
+    assert rollout.items.count() == 1

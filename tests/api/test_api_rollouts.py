@@ -209,3 +209,10 @@ def test_who_reads_may_view_them(newer: Version) -> None:
     fail_first(newer)
     Api(make_user()).get("/rollouts", expect=403)
     Api(make_user("view_rollout")).get("/rollouts")
+
+
+def test_its_version_cannot_be_deleted_before_it_has_ended(api: Api, newer: Version) -> None:
+    rollout = rollouts.begin(newer, make_many(1), rollouts.operations.SYSTEM)
+    assert "Cancel" in api.delete(f"/osversions/{newer.pk}", expect=409)["errors"][0]["detail"]
+    rollouts.cancel(rollout, rollouts.operations.SYSTEM)
+    api.delete(f"/osversions/{newer.pk}")

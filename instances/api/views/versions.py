@@ -15,6 +15,7 @@ from instances.api.serializers.version import VersionSerializer
 from instances.api.views.base import WriteView
 from instances.errors import OperationRunning
 from instances.models import Operation, Version
+from instances.models.rollout import UNENDED
 
 
 class VersionView(WriteView):
@@ -31,6 +32,8 @@ class VersionView(WriteView):
         running = Operation.objects.unfinished().filter(version=row).first()
         if running is not None:
             raise OperationRunning(running)
+        if row.rollouts.filter(status__in=UNENDED).exists():
+            raise Conflict(_("Instances are being updated to this version. Cancel that update of many first."))
         try:
             # Django takes the key from an object that was deleted, not what else is in it.
             row.delete()
