@@ -397,6 +397,12 @@ UNFOLD = {
                         "permission": "instances.admin.permissions.orphans",
                     },
                     {
+                        "title": _("Locks"),
+                        "icon": "lock",
+                        "link": reverse_lazy("admin:instances_actionlock_changelist"),
+                        "permission": "instances.admin.permissions.locks",
+                    },
+                    {
                         "title": _("Log"),
                         "icon": "history",
                         "link": reverse_lazy("admin:auditlog_logentry_changelist"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -17,10 +17,13 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
+from instances import operations
 from instances.admin import dashboard
 from instances.admin.badges import Badge, badge, duration, operation_badge
+from instances.admin.instance.views import request_of
 from instances.admin.live import NO_STORE, LiveBadges
 from instances.admin.progress import card_of, with_steps
+from instances.errors import OperationRefused
 from instances.models import Operation
 
 
@@ -42,7 +45,7 @@ class OperationAdmin(LiveBadges):
         "version__name",
     )
     search_help_text = _("Slug, domain, event name or id of an instance, or the name of a version")
-    list_select_related = ("instance__domain", "version", "host", "requested_by")
+    list_select_related = ("instance__domain", "version", "backup__instance__domain", "host", "requested_by")
     list_per_page = 50
     sortable_by = ("created_at",)
     actions = None
@@ -88,6 +91,11 @@ class OperationAdmin(LiveBadges):
         return [
             path("overview/", overview, name="instances_operation_overview"),
             path("<int:operation_id>/live/", live, name="instances_operation_live"),
+            path(
+                "<int:operation_id>/cancel/",
+                self.admin_site.admin_view(self.cancel_view),
+                name="instances_operation_cancel",
+            ),
             *super().get_urls(),
         ]
 
@@ -101,6 +109,30 @@ class OperationAdmin(LiveBadges):
             context["live_url"] = reverse("admin:instances_operation_live", args=(found.pk,))
             context["title"] = capfirst(str(found))
         return super().change_view(request, object_id, form_url, context)
+
+    def cancel_view(self, request: HttpRequest, operation_id: int) -> HttpResponse:
+        """The page that asks before an operation is cancelled."""
+        if not request.user.has_perm("instances.change_instance"):
+            raise PermissionDenied
+        operation = get_object_or_404(Operation.objects.select_related("instance__domain", "version"), pk=operation_id)
+        back = reverse("admin:instances_operation_change", args=(operation.pk,))
+        if request.method == "POST":
+            try:
+                cancelled = operations.cancel(operation, request_of(request))
+            except OperationRefused as refused:
+                messages.error(request, str(refused))
+            else:
+                done = _("It is cancelled.") if cancelled.is_finished else _("It is being cancelled.")
+                messages.success(request, str(done))
+            return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Cancel"),
+            "opts": self.opts,
+            "operation": operation,
+            "back": back,
+        }
+        return TemplateResponse(request, "admin/instances/operation/cancel.html", context)
 
     def live_view(self, request: HttpRequest, operation_id: int) -> TemplateResponse:
         """The operation's card as a piece of HTML; five queries."""

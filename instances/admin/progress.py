@@ -51,6 +51,7 @@ class Card:
     may_open: bool
     host_is_missing: bool
     waits_for: Card | None = None
+    may_cancel: bool = False
 
     @property
     def is_update(self) -> bool:
@@ -58,7 +59,12 @@ class Card:
 
     @property
     def busy(self) -> bool:
-        return not self.operation.is_finished
+        """Whether it is worth looking again soon."""
+        return not self.operation.is_finished and self.operation.status != Outcome.POSTPONED
+
+    @property
+    def downtime(self) -> str:
+        return duration(self.operation.down_seconds) if self.operation.down_seconds is not None else ""
 
 
 def with_steps(operations: OperationQuerySet, *, whole: bool = False) -> OperationQuerySet:
@@ -67,7 +73,13 @@ def with_steps(operations: OperationQuerySet, *, whole: bool = False) -> Operati
     if not whole:
         steps = steps.defer("output").annotate(tail=Right("output", TAIL_CHARACTERS))
     return operations.select_related(
-        "instance__domain", "version", "host", "requested_by", "waits_for__instance__domain", "waits_for__version"
+        "instance__domain",
+        "version",
+        "backup__instance__domain",
+        "host",
+        "requested_by",
+        "waits_for__instance__domain",
+        "waits_for__version",
     ).prefetch_related(Prefetch("steps", steps), Prefetch("waits_for__steps", steps))
 
 
@@ -86,6 +98,7 @@ def card_of(operation: Operation | None, request: HttpRequest) -> Card | None:
         may_open=request.user.has_perm("instances.view_operation"),
         host_is_missing=operation.status == Outcome.QUEUED and not operation.host.is_heard,
         waits_for=_card_before(before, operation, request) if waits and before is not None else None,
+        may_cancel=operation.can_cancel and request.user.has_perm("instances.change_instance"),
     )
 
 

@@ -13,7 +13,7 @@ from instances.admin.badges import Badge, ago, instance_badge
 from instances.admin.progress import Card, card_of, with_steps
 from instances.choices import Desired, State
 from instances.errors import Unsupported
-from instances.models import Instance, Version
+from instances.models import ActionLock, Instance, Version
 from instances.placement import check_host_supports
 
 STOPPED = (State.STOPPED, State.ERROR, State.UPDATE_FAILED)
@@ -48,6 +48,7 @@ class Head:
     since: str
     page_key: str
     backups: BackupSection | None = None
+    locks: tuple[ActionLock, ...] = ()
 
     @property
     def busy(self) -> bool:
@@ -98,7 +99,7 @@ def buttons_for(instance: Instance, user: User | AnonymousUser) -> Buttons:
 
 
 def head_of(instance: Instance, request: HttpRequest) -> Head:
-    """``instance`` was read ``with_operation``; six queries."""
+    """``instance`` was read ``with_operation``; seven queries."""
     last = with_steps(instance.operations.all()).order_by("-id").first()
     return Head(
         instance=instance,
@@ -109,6 +110,7 @@ def head_of(instance: Instance, request: HttpRequest) -> Head:
         since=ago(instance.state_since) if instance.state_since else "",
         page_key=_page_key(instance),
         backups=section_of(instance, request.user),
+        locks=tuple(instance.locks.all()),
     )
 
 
