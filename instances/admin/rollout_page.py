@@ -168,7 +168,7 @@ def _line(item: Any) -> Line:
     status = RolloutItemStatus(item.status)
     note = item.note
     if status == RolloutItemStatus.WAITING and item.busy_with:
-        note = _("Waits until it is not busy any more: %(what)s") % {"what": OperationKind(item.busy_with).label}
+        note = _("Busy (%(what)s). Its turn comes afterwards.") % {"what": OperationKind(item.busy_with).label}
     down = item.operation.down_seconds if item.operation is not None else None
     return Line(
         item=item,

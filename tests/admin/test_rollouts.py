@@ -189,7 +189,7 @@ def test_of_a_large_wave_those_are_listed_first_that_want_a_look(browser: Client
 def test_one_that_is_busy_says_with_what(browser: Client, newer: Version) -> None:
     rollout = begun(newer, 1)
     operations.stop(Instance.objects.get(), operations.SYSTEM)
-    assert "not busy any more: stop" in browser.get(page_of(rollout)).content.decode()
+    assert "Busy (stop)" in browser.get(page_of(rollout)).content.decode()
 
 
 def test_it_is_resumed_with_and_without_what_failed(browser: Client, newer: Version) -> None:
