@@ -20,14 +20,16 @@ logger = logging.getLogger(__name__)
 
 
 def cancel(operation: Operation, request: Request) -> Operation:
-    """Cancel an operation: at once where it has not begun, otherwise its worker ends what it does and undoes it.
+    """Cancel an operation: at once where it has not begun, otherwise a worker ends what it does and undoes it.
+
+    One that waits may have begun: it was given back, and waits for the next worker. That one undoes it.
 
     The one who asked for it is in the log of the instance. Raises CannotCancel.
     """
     waiting = [Outcome.POSTPONED, Outcome.QUEUED]
     with transaction.atomic():
         # Each is one guarded UPDATE: a worker that claims it, or enters its last step, at the same time wins or loses.
-        ended = Operation.objects.filter(pk=operation.pk, status__in=waiting).update(
+        ended = Operation.objects.filter(pk=operation.pk, status__in=waiting, reached=0).update(
             status=Outcome.CANCELLED, finished_at=timezone.now(), error=said_by(request)
         )
         if ended:
@@ -36,11 +38,13 @@ def cancel(operation: Operation, request: Request) -> Operation:
             if before != Outcome.POSTPONED:
                 take_back(operation)
             return operation
-    asked = Operation.objects.filter(
-        pk=operation.pk, status=Outcome.RUNNING, is_final=False, cancel_asked_at=None
-    ).update(cancel_asked_at=timezone.now(), error=said_by(request))
+    asked = (
+        Operation.objects.unfinished()
+        .filter(pk=operation.pk, is_final=False, cancel_asked_at=None)
+        .update(cancel_asked_at=timezone.now(), error=said_by(request))
+    )
     operation.refresh_from_db()
-    if asked or (operation.status == Outcome.RUNNING and operation.cancel_asked_at is not None):
+    if asked or (not operation.is_finished and operation.cancel_asked_at is not None):
         return operation
     if operation.is_finished:
         raise CannotCancel(operation, _("The operation has ended already."))

@@ -181,6 +181,21 @@ def test_what_an_earlier_worker_had_done_is_undone_too(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_was_begun_and_given_back_is_undone_by_the_next_worker(tmp_path: Path) -> None:
+    """A worker that was stopped, or lost its database, leaves an operation that waits, and half of what it made."""
+    operation = make_operation()
+    plan = (making(tmp_path, "a"), making(tmp_path, "b"))
+    (tmp_path / "a").touch()
+    taken = claims.take(operation.pk)
+    assert taken is not None
+    claims.advance(taken, 1)
+    claims.release(taken, counts=False)
+    operation.refresh_from_db()
+    assert operations.cancel(operation, BY_HAND).status == Outcome.QUEUED
+    assert run(operation, plan).status == Outcome.CANCELLED
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_step_that_takes_too_long_is_ended_and_undone(tmp_path: Path) -> None:
     operation = make_operation()
     plan = (making(tmp_path, "a"), Step("wait", waits, seconds=0.1))
