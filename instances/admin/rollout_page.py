@@ -120,7 +120,7 @@ def page_of(rollout: Any, request: HttpRequest) -> Page:
         begins="" if _is_due(rollout) else date_format(timezone.localtime(rollout.not_before), "DATETIME_FORMAT"),
         may_retry=may and total.failed > 0 and status in (RolloutStatus.STOPPED, RolloutStatus.FINISHED),
         may_resume=may and status == RolloutStatus.STOPPED,
-        may_cancel=may and status in UNENDED,
+        may_cancel=may and status in UNENDED and total.waiting + total.running > 0,
         may_see_instances=request.user.has_perm("instances.view_instance"),
         may_see_operations=request.user.has_perm("instances.view_operation"),
     )

@@ -207,6 +207,19 @@ def test_it_is_resumed_with_and_without_what_failed(browser: Client, newer: Vers
     assert "It is running." in response.content.decode()
 
 
+def test_where_nothing_is_left_but_what_failed_one_can_leave_it_at_that(browser: Client, newer: Version) -> None:
+    rollout = begun(newer, 1)
+    rollouts.advance()
+    Operation.objects.update(status=Outcome.FAILED, finished_at=timezone.now(), error="No room.")
+    rollouts.advance()
+    page = browser.get(page_of(rollout)).content.decode()
+    assert "Leave it at that" in page
+    assert reverse("admin:instances_rollout_cancel", args=(rollout.pk,)) not in page
+    browser.post(reverse("admin:instances_rollout_resume", args=(rollout.pk,)))
+    rollout.refresh_from_db()
+    assert rollout.status == RolloutStatus.FINISHED
+
+
 def test_cancelling_asks_first(browser: Client, newer: Version) -> None:
     rollout = begun(newer)
     address = reverse("admin:instances_rollout_cancel", args=(rollout.pk,))
