@@ -24,7 +24,7 @@ class OpenSlides2:
     lives_under_prefix = False
     media_url = "/media/"
     version_path = "/core/version/"
-    login_path = "/login"
+    login_path = "/login/"
     server_time_path = "/core/servertime/"
     kept_tables = shared.KEPT_TABLES
     admin_groups = ("Admin", "Staff")  # 2.1 has no Admin; its Staff may do everything

@@ -256,5 +256,14 @@ class Browser:
         )
         assert answer.status_code == 201, answer.text
 
+    def delete_topics(self) -> None:
+        for topic in self.get("/rest/topics/topic/"):
+            answer = self.session.delete(
+                f"{self.url}/rest/topics/topic/{topic['id']}/",
+                headers={"X-CSRFToken": self.session.cookies.get("OpenSlidesCsrfToken") or ""},
+                timeout=20,
+            )
+            assert answer.status_code == 204, answer.text
+
     def topics(self) -> list[str]:
         return [topic["title"] for topic in self.get("/rest/topics/topic/")]

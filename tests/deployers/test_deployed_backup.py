@@ -101,6 +101,49 @@ def test_a_restore_after_an_update_brings_the_old_version_back(host: Host) -> No
     run(host.deployer.remove(spec))
 
 
+def test_openslides_2_is_restored_and_found_healthy(host: Host) -> None:
+    spec = host.create("2.3")
+    archive = archive_of(host, spec)
+    run(host.deployer.backup(spec, archive))
+    (media(host, spec) / "new").write_bytes(b"new")
+    run(host.deployer.restore(spec, version("2.3"), "27", archive))
+    browser = Browser(host.deployer.url(spec.location), 2)
+    assert browser.login("admin", SUPERADMIN_PASSWORD)
+    assert browser.version() == "2.3"
+    assert uploaded(host, spec) == {}
+    run(host.deployer.remove(spec))
+
+
+def test_a_damaged_backup_does_not_even_stop_the_instance(host: Host) -> None:
+    spec = with_data(host)
+    archive = archive_of(host, spec)
+    run(host.deployer.backup(spec, archive))
+    pid = host.pid(spec)
+    path = host.data_dir / "backups" / archive.name
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ArchiveDamaged):
+        run(host.deployer.restore(spec, version("3.3"), "28", archive))
+    assert host.pid(spec) == pid
+    run(host.deployer.remove(spec))
+
+
+@pytest.mark.parametrize("event", [2, 6, 10, 14, 18, 22])
+def test_a_going_back_from_a_restore_that_was_interrupted_loses_nothing(host: Host, event: int) -> None:
+    spec = with_data(host)
+    archive = archive_of(host, spec)
+    run(host.deployer.backup(spec, archive))
+    change(host, spec)
+    plan = host.deployer.restore(spec, version("3.3"), "29", archive)
+    run(plan)
+    (undo,) = (step.undo for step in plan if step.undo is not None)
+    assert dies_at(event, lambda: undo(lambda text: None))
+    undo(lambda text: None)
+    assert topics(host, spec) == ["Before", "After"]
+    assert uploaded(host, spec) == {"motion/1.pdf": b"changed", "2.pdf": b"new"}
+    run(host.deployer.remove(spec))
+    assert host.nothing_left_of(spec)
+
+
 @pytest.mark.parametrize("steps", RESTORE_STEPS)
 def test_a_restore_that_fails_at_any_step_changes_nothing(host: Host, steps: int) -> None:
     spec = with_data(host)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deployers.errors import CommandFailed, DataOfOtherRelease, NotPrepared, NotReady
+from deployers.errors import (
+    CommandFailed,
+    CommandTimedOut,
+    DataOfOtherRelease,
+    NotPrepared,
+    NotReady,
+    StoreFailed,
+    Unhealthy,
+)
 from deployers.parts import Timeouts
+from deployers.plan import Plan, Serving
+from deployers.routers.direct import DirectRouter
 from deployers.spec import InstanceSpec
 from deployers.states import UnitState
 from tests.deployers.host import (
@@ -81,6 +92,34 @@ def test_a_stopped_instance_is_stopped_after_its_update(host: Host) -> None:
     run(host.deployer.remove(spec))
 
 
+LOSES_ROWS = """case "$*" in *migrate*)
+    "$python" "$@" || exit 1
+    exec "$python" -c '
+import sqlite3, settings
+connection = sqlite3.connect(settings.DATABASES["default"]["NAME"])
+for table in ("agenda_item", "agenda_listofspeakers", "topics_topic"):
+    connection.execute(f"DELETE FROM {table}")
+connection.commit()
+';;
+esac
+exec "$python" "$@"
+"""
+
+NO_LOGIN = """case "$*" in *daphne*) exec "$python" -c '
+import http.server, json, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(500 if self.path == "/login" else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"openslides_version": "3.3"}).encode())
+port = int(sys.argv[sys.argv.index("-p") + 1])
+http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()
+' "$@";;
+esac
+exec "$python" "$@"
+"""
+
+
 @pytest.mark.parametrize(
     ("script", "error"),
     [
@@ -91,8 +130,18 @@ def test_a_stopped_instance_is_stopped_after_its_update(host: Host) -> None:
             'exec "$python" "$@"',
             NotReady,
         ),
+        ('case "$*" in *migrate*) exec sleep 1000;; esac; exec "$python" "$@"', CommandTimedOut),
+        (LOSES_ROWS, Unhealthy),
+        (NO_LOGIN, Unhealthy),
     ],
-    ids=["migration fails", "server does not start", "another version answers"],
+    ids=[
+        "migration fails",
+        "server does not start",
+        "another version answers",
+        "migration hangs",
+        "rows are lost",
+        "no log-in page",
+    ],
 )
 @pytest.mark.parametrize("running", [True, False])
 def test_a_failed_update_brings_the_old_version_and_data_back(
@@ -103,7 +152,7 @@ def test_a_failed_update_brings_the_old_version_and_data_back(
     if not running:
         run(host.deployer.stop(spec))
     fake_version(host, script)
-    host.use(timeouts=Timeouts(ready=12))
+    host.use(timeouts=Timeouts(ready=12, migrate=30 if error is not CommandTimedOut else 2))
     with pytest.raises(error):
         run(host.deployer.update(spec, version("3.3"), token="9", archive=host.archive("update"), running=running))
     assert (host.deployer.states()[spec.id] == UnitState.STOPPED) is not running
@@ -144,4 +193,118 @@ def test_data_of_a_newer_version_is_never_run_with_an_older_one(host: Host) -> N
     run(host.deployer.stop(spec))
     with pytest.raises(DataOfOtherRelease):
         run(host.deployer.start(spec))
+    run(host.deployer.remove(spec))
+
+
+def test_a_backup_is_written_between_stop_and_migration_and_is_kept_by_a_run_after_it(host: Host) -> None:
+    spec = host.create("3.2")
+    archive = host.archive(f"port-{spec.port}")
+    plan = host.deployer.update(spec, version("3.3"), token="13", archive=archive)
+    run(plan)
+    facts = archive.store.facts(archive.name)
+    logged_in(host, spec).add_topic("Written in the new version")
+    run(plan)
+    assert archive.store.facts(archive.name) == facts
+    serving = [step.serving for step in plan if step.serving is not None]
+    assert serving == [Serving.ENDS, Serving.RETURNS]
+    run(host.deployer.remove(spec))
+
+
+def test_the_backup_is_never_one_of_the_new_data(host: Host) -> None:
+    """A going back may die when the new data are still in place, and count as not switched any more."""
+    spec = host.create("3.2")
+    archive = host.archive(f"port-{spec.port}")
+    plan = host.deployer.update(spec, version("3.3"), token="14", archive=archive)
+    run(plan)
+    (host.directory(spec) / "previous" / "14" / "switched").unlink()
+    archive.store.delete(archive.name)
+    with pytest.raises(StoreFailed):
+        run(plan)
+    assert logged_in(host, spec).version() == "3.2"
+    run(host.deployer.remove(spec))
+
+
+def test_what_was_healthy_once_stays_whatever_people_delete_since(host: Host) -> None:
+    spec = host.create("3.2")
+    logged_in(host, spec).add_topic("A topic from before")
+    plan = host.deployer.update(spec, version("3.3"), token="15", archive=host.archive(f"port-{spec.port}"))
+    run(plan)
+    logged_in(host, spec).delete_topics()
+    run(plan)
+    after = logged_in(host, spec)
+    assert after.version() == "3.3"
+    assert after.topics() == []
+    run(host.deployer.remove(spec))
+
+
+class Front(DirectRouter):
+    """Like the embedded host's, with a front that notes what it shows, and which OpenSlides answers behind it."""
+
+    has_front = False
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.shown: list[tuple[str, str]] = []
+
+    def update(self, spec: InstanceSpec, token: str, running: bool = True) -> Plan:
+        """An update's plan as where there is a front; the settings are those of an OpenSlides without one."""
+        self.has_front = True
+        try:
+            archive = self.host.archive(f"port-{spec.port}")
+            return self.host.deployer.update(spec, version("3.3"), token=token, archive=archive, running=running)
+        finally:
+            self.has_front = False
+
+    def _show(self, spec: InstanceSpec, what: str) -> None:
+        try:
+            behind = Browser(self.host.deployer.url(spec.location)).version()
+        except OSError:
+            behind = "nobody"
+        self.shown.append((what, behind))
+
+    def publish(self, spec: InstanceSpec, static: Path, major: int) -> None:
+        self._show(spec, "instance")
+
+    def announce(self, spec: InstanceSpec) -> None:
+        self._show(spec, "being updated")
+
+    def pause(self, spec: InstanceSpec) -> None:
+        self._show(spec, "inactive")
+
+
+@pytest.fixture
+def front(host: Host) -> Front:
+    """Stands before the instances that are changed from now on."""
+    made = Front(host)
+    host.deployer.parts = replace(host.deployer.parts, router=made)
+    yield made  # type: ignore[misc]
+    host.use()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_nobody_comes_in_before_the_health_check(host: Host, front: Front, running: bool) -> None:
+    spec = host.create("3.2")
+    if not running:
+        run(host.deployer.stop(spec))
+    front.shown.clear()
+    plan = front.update(spec, "16", running)
+    run(plan)
+    if running:
+        assert front.shown == [("being updated", "3.2"), ("instance", "3.3")]
+    else:
+        assert front.shown == [("being updated", "nobody"), ("instance", "nobody"), ("inactive", "nobody")]
+    assert [step.serving for step in plan if step.serving is not None] == [Serving.ENDS, Serving.RETURNS]
+    run(host.deployer.remove(spec))
+
+
+def test_a_failed_update_withdraws_what_it_announced(host: Host, genuine: Path, front: Front) -> None:
+    spec = host.create("3.2")
+    logged_in(host, spec).add_topic("A topic from before")
+    fake_version(host, LOSES_ROWS)
+    front.shown.clear()
+    with pytest.raises(Unhealthy, match="agenda_item had 1 rows before, and has 0 now"):
+        run(front.update(spec, "17"))
+    assert front.shown[:2] == [("being updated", "3.2"), ("being updated", "3.3")]
+    assert {what for what, _behind in front.shown[2:]} == {"instance"}
+    assert logged_in(host, spec).topics() == ["A topic from before"]
     run(host.deployer.remove(spec))
