@@ -1,0 +1,407 @@
+"""What is done to instances while workers die: one class for each kind of operation, and what must come of each."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.plant import NEW, OLD, Plant, marks_of
+
+if TYPE_CHECKING:
+    from instances.models import Backup, Instance, Operation
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """No message is sent: the operation is for the worker that dies, and the real one must find it by itself."""
+    from instances import messages
+
+    send = messages._send
+    messages._send = lambda *_arguments: None
+    try:
+        yield
+    finally:
+        messages._send = send
+
+
+class Kind:
+    """``name``: of the table. ``steps_that_take``: seconds of steps whose middle is a matter of time, by their name."""
+
+    name = ""
+    steps_that_take = {"wait until OpenSlides answers": 0.8}
+    can_be_cancelled = True
+
+    def __init__(self, plant: Plant) -> None:
+        self.plant = plant
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        """So many instances to which it can be done. Those of ``pool`` are installed and active, with OLD."""
+        if len(pool) < count:
+            pool += self.plant.make(count - len(pool), f"more-for-{self.name}".replace(" ", "-"))
+        return pool[:count]
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        raise NotImplementedError
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        """What is not as it should be after the operation has succeeded."""
+        return _not(instance, "active", OLD)
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "active", OLD)
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        return self.plant.lost(instance)
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        """Bring the pool back into its state."""
+
+
+def _not(instance: Instance, state: str, version: str) -> list[str]:
+    found = []
+    if instance.observed_state != state:
+        found.append(f"it is {instance.observed_state} and not {state}")
+    if instance.version.name != version:
+        found.append(f"it has {instance.version} and not {version}")
+    if instance.failure or instance.attention:
+        found.append(f"failure {instance.failure!r}, attention {instance.attention!r}")
+    return found
+
+
+class Create(Kind):
+    name = "create"
+    numbers = itertools.count(1)
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        return [self.plant.new(f"created-{next(self.numbers)}") for _ in range(count)]
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.create(instance, request)
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        return [] if instance.observed_state == "new" else [f"it is {instance.observed_state}"]
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        """Nobody has written anything yet; that it converged says that it answers."""
+        return []
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        for instance in used:
+            if instance.installed_at is None:
+                instance.delete()
+            else:
+                self.plant.mark(instance, "made")
+                pool.append(instance)
+
+
+class Stop(Kind):
+    name = "stop"
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.stop(instance, request)
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "stopped", OLD)
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        from instances import operations
+
+        stopped = [instance for instance in used if instance.desired_state == "stopped"]
+        self.plant.do(operations.start, stopped)
+
+
+class Start(Kind):
+    name = "start"
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        from instances import operations
+
+        chosen = super().subjects(pool, count)
+        self.plant.do(operations.stop, chosen)
+        return chosen
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.start(instance, request)
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "stopped", OLD)
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        from instances import operations
+
+        self.plant.do(operations.start, [instance for instance in used if instance.desired_state == "stopped"])
+
+
+class MakeBackup(Kind):
+    name = "backup"
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.backup(instance, request)
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "active", OLD) + _incomplete(operation.backup)
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "active", OLD) + (["its backup is there"] if operation.backup else [])
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        lost = self.plant.lost(instance)
+        if operation.backup is not None:
+            lost += [f"{mark} in the backup" for mark in self.plant.marks[instance.pk] - marks_in(operation.backup)]
+        return lost
+
+
+def _incomplete(backup: Backup | None) -> list[str]:
+    if backup is None:
+        return ["the row of its backup is gone"]
+    return [] if backup.is_complete else ["its backup is not complete"]
+
+
+def marks_in(backup: Backup) -> set[str]:
+    """What users had written, as the archive holds it."""
+    from instances.planning import archive_of
+
+    archive = archive_of(backup)
+    files: set[str] = set()
+    with tempfile.NamedTemporaryFile(suffix=".sqlite") as database:
+        with archive.store.read(archive.name) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                path = Path(member.name)
+                if path.parts[0] == "media" and path.suffix == ".txt":
+                    files.add(path.stem)
+                elif member.name == "database":
+                    shutil.copyfileobj(tar.extractfile(member) or BytesIO(), database)
+        database.flush()
+        return marks_of(Path(database.name)) & files
+
+
+class Restore(Kind):
+    """The backup holds one mark less than the instance; after it just those of the backup count."""
+
+    name = "restore"
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        from instances import operations
+
+        chosen = super().subjects(pool, count)
+        made = self.plant.do(operations.backup, chosen)
+        self.backups = {operation.instance_id: operation.backup for operation in made}
+        self.before = {instance.pk: set(self.plant.marks[instance.pk]) for instance in chosen}
+        for instance in chosen:
+            self.plant.mark(instance, f"after-{self.backups[instance.pk].pk}")
+        return chosen
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.restore(self.backups[instance.pk], request)
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "active", OLD) + _incomplete(operation.safety_backup)
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        marks = self.plant.marks[instance.pk]
+        if operation.status != "succeeded":
+            return self.plant.lost(instance)
+        lost = []
+        if operation.safety_backup is not None:
+            lost += [f"{mark} in the safety backup" for mark in marks - marks_in(operation.safety_backup)]
+        self.plant.marks[instance.pk] = set(self.before[instance.pk])
+        found = self.plant.marks_in(instance)
+        lost += self.plant.lost(instance)
+        return lost + [f"(not restored: {mark} is still there)" for mark in found - self.before[instance.pk]]
+
+
+class Update(Kind):
+    name = "update"
+    steps_that_take = {**Kind.steps_that_take, f"migrate a copy of the data to {NEW}": 1.8}
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.update(instance, self.plant.version(NEW), request)
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "active", NEW) + _incomplete(operation.safety_backup)
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        lost = self.plant.lost(instance)
+        if operation.status == "succeeded" and operation.safety_backup is not None:
+            missing = self.plant.marks[instance.pk] - marks_in(operation.safety_backup)
+            lost += [f"{mark} in the backup before the update" for mark in missing]
+        return lost
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        """Those with NEW are of no use for what follows: they make room."""
+        from instances import operations
+
+        newer = [instance for instance in used if instance.version.name == NEW]
+        self.plant.do(operations.purge, newer)
+        pool[:] = [instance for instance in pool if instance not in newer]
+
+
+class CreateFromBackup(Kind):
+    """A clone: its creation waits for the backup of the source, which is made at once here."""
+
+    name = "create from a backup"
+    numbers = itertools.count(1)
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        from instances import operations
+
+        source = super().subjects(pool, 1)[0]
+        (made,) = self.plant.do(operations.backup, [source])
+        self.backup, self.source = made.backup, source
+        return [self.plant.new(f"cloned-{next(self.numbers)}") for _ in range(count)]
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        self.plant.marks[instance.pk] = set(self.plant.marks[self.source.pk])
+        return operations.create(instance, request, self.backup)
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        self.plant.marks.pop(instance.pk, None)
+        return [] if instance.observed_state == "new" else [f"it is {instance.observed_state}"]
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        return self.plant.lost(instance) if instance.installed_at else []
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        for instance in used:
+            if instance.installed_at is None:
+                instance.delete()
+            else:
+                pool.append(instance)
+
+
+class Verify(Kind):
+    name = "verify"
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        from instances import operations
+
+        chosen = super().subjects(pool, count)
+        self.backups = {
+            operation.instance_id: operation.backup for operation in self.plant.do(operations.backup, chosen)
+        }
+        return chosen
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.verify(self.backups[instance.pk], request)
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        backup = self.backups[instance.pk]
+        backup.refresh_from_db()
+        return [] if backup.verified_at and not backup.problem else [f"not verified: {backup.problem!r}"]
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        return []
+
+
+class Remove(Kind):
+    """With its last backup, from which ``BringBack`` makes it again."""
+
+    name = "remove"
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.remove(instance, request)
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        found = [] if instance.removed_at else [f"it is {instance.observed_state} and not removed"]
+        return found + _incomplete(operation.safety_backup)
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        if instance.removed_at is None:
+            return self.plant.lost(instance)
+        if operation.safety_backup is None or not operation.safety_backup.is_complete:
+            return ["the last backup"]
+        return sorted(self.plant.marks[instance.pk] - marks_in(operation.safety_backup))
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        pool[:] = [instance for instance in pool if instance.removed_at is None]
+        self.removed = [instance for instance in used if instance.removed_at is not None]
+
+
+class BringBack(Kind):
+    name = "bring back"
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        from instances import operations
+
+        chosen = super().subjects(pool, count)
+        self.plant.do(operations.remove, chosen)
+        return list(chosen)
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.bring_back(instance, request)
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        return [] if instance.observed_state == "new" else [f"it is {instance.observed_state}"]
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        if instance.installed_at is None:
+            newest = instance.backups.complete().first()
+            return sorted(self.plant.marks[instance.pk] - (marks_in(newest) if newest else set()))
+        return self.plant.lost(instance)
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        from instances import operations
+
+        gone = [instance for instance in used if instance.installed_at is None]
+        self.plant.do(operations.purge, gone)
+        pool[:] = [instance for instance in pool if instance not in gone]
+
+
+class Purge(Kind):
+    """Nothing is to be left, and that is what was asked for."""
+
+    name = "purge"
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        from instances import operations
+
+        chosen = super().subjects(pool, count)
+        self.plant.do(operations.backup, chosen)
+        return chosen
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.purge(instance, request)
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        found = [] if instance.removed_at else [f"it is {instance.observed_state} and not removed"]
+        return found + (["its backups are there"] if instance.backups.exists() else [])
+
+    def lost(self, instance: Instance, operation: Operation) -> list[str]:
+        return self.plant.lost(instance) if instance.removed_at is None else []
+
+    def after(self, pool: list[Instance], used: list[Instance]) -> None:
+        pool[:] = [instance for instance in pool if instance.removed_at is None]
+
+
+KINDS: list[Callable[[Plant], Kind]] = [
+    Create, Stop, Start, MakeBackup, Verify, Restore, CreateFromBackup, Update, BringBack, Remove, Purge,
+]  # fmt: skip
