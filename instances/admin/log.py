@@ -83,7 +83,8 @@ class LogAdmin(ModelAdmin[LogEntry]):
     @admin.display(description=_("before → after"))
     def changed(self, entry: LogEntry) -> SafeString | str:
         changes: dict[str, list[Any]] = entry.changes_dict
-        rows = [(name, _short(pair[0]), _short(pair[1])) for name, pair in changes.items() if len(pair) == 2]
+        pairs = ((name, _short(pair[0]), _short(pair[1])) for name, pair in changes.items() if len(pair) == 2)
+        rows = [row for row in pairs if row[1] != row[2] or row[1] == audit.HIDDEN]
         return format_html_join(SafeString("<br>"), "{}: {} → {}", rows) or "–"
 
     @admin.display(description=_("via"))
