@@ -26,6 +26,7 @@ class OrphanAdmin(ModelAdmin[Orphan]):
     search_fields = ("name", "^instance_id")
     list_select_related = ("host",)
     list_per_page = 50
+    sortable_by = ("seen",)
     fields = ("name", "kind", "host", "made_for", "first_seen_at", "removal_asked_at", "removal_asked_by", "problem")
     readonly_fields = fields
     empty_text = _("Nothing is left over")
@@ -51,7 +52,7 @@ class OrphanAdmin(ModelAdmin[Orphan]):
     def made_for(self, orphan: Orphan) -> str:
         """A removed instance, where its row is still there."""
         instance = Instance.objects.filter(pk=orphan.instance_id).select_related("domain").first()
-        return str(instance) if instance is not None else orphan.instance_id or "–"
+        return str(instance) if instance is not None else "–"
 
     @admin.display(description=_("first seen"), ordering="first_seen_at")
     def seen(self, orphan: Orphan) -> str:
