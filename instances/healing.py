@@ -47,7 +47,8 @@ def mend(row: Instance, unit: UnitState) -> None:
     if row.attention or (row.retry_at is not None and row.retry_at > now):
         return
     with transaction.atomic():
-        instance = Instance.objects.select_for_update().select_related("host", "version", "domain").get(pk=row.pk)
+        Instance.objects.hold(row.pk)
+        instance = Instance.objects.select_related("host", "version", "domain").get(pk=row.pk)
         seen, read = ((i.desired_state, i.failure, i.retries, i.retry_at) for i in (row, instance))
         if seen != read or instance.removed_at is not None:
             return

@@ -96,6 +96,7 @@ def _fail_waiting(waiting: Operation, failed: Operation) -> None:
         error = f"{failed.version} could not be prepared: {failed.error}"
     else:
         error = f"Operation {failed.pk} ({failed}), which it waited for, failed: {failed.error}"
+    Instance.objects.hold(waiting.instance_id)
     claims.finish(waiting, Outcome.FAILED, failed_step=failed.failed_step, error=error)
     discard_backups(waiting)
     instance = Instance.objects.filter(pk=waiting.instance_id).first()

@@ -119,6 +119,7 @@ def _make_plan(operation: Operation, instance: Instance | None) -> Plan:
 def _end(operation: Operation, instance: Instance | None, failure: StepFailed | None) -> str:
     """Write the outcome and what follows from it; how it ended, for the log. Raises ClaimLost."""
     with transaction.atomic():
+        Instance.objects.hold(operation.instance_id)
         if failure is None:
             claims.finish(operation, Outcome.SUCCEEDED)
             outcomes.apply_success(operation, instance)

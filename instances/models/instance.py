@@ -50,6 +50,15 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         unfinished = Operation.objects.unfinished().filter(instance=models.OuterRef("pk"))
         return self.annotate(operation_kind=models.Subquery(unfinished.values("kind")[:1]))
 
+    def hold(self, instance_id: str | None) -> Instance | None:
+        """Lock the row until the end of the transaction, and read it as it is now.
+
+        A transaction that writes an instance and its operations begins with this: of two that lock the same rows in
+        another order each, PostgreSQL ends one ("deadlock detected"). Rows that refer to the instance can be made
+        meanwhile (NO KEY).
+        """
+        return self.select_for_update(no_key=True).filter(pk=instance_id).first()
+
 
 class Instance(models.Model):
     """One OpenSlides: what is wanted of it, and what was last seen of it."""

@@ -28,6 +28,7 @@ def cancel(operation: Operation, request: Request) -> Operation:
     """
     waiting = [Outcome.POSTPONED, Outcome.QUEUED]
     with transaction.atomic():
+        Instance.objects.hold(operation.instance_id)
         # Each is one guarded UPDATE: a worker that claims it, or enters its last step, at the same time wins or loses.
         ended = Operation.objects.filter(pk=operation.pk, status__in=waiting, reached=0).update(
             status=Outcome.CANCELLED, finished_at=timezone.now(), error=said_by(request)
@@ -83,6 +84,7 @@ def _end_waiting(waiting: Operation, cancelled: Operation) -> None:
         "id": cancelled.pk,
         "what": cancelled,
     }
+    Instance.objects.hold(waiting.instance_id)
     if Operation.objects.filter(pk=waiting.pk, status=Outcome.QUEUED).update(
         status=Outcome.CANCELLED, finished_at=timezone.now(), error=text
     ):
@@ -126,6 +128,7 @@ def _begin(operation: Operation) -> None:
         refuse_not_installed(instance)
     try:
         with transaction.atomic():
+            Instance.objects.hold(instance.pk)
             begun = Operation.objects.filter(pk=operation.pk, status=Outcome.POSTPONED).update(
                 status=Outcome.QUEUED, previous_desired=instance.desired_state
             )

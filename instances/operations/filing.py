@@ -76,10 +76,13 @@ _SEEN_AT_ONCE = (
 def file(kind: OperationKind, instance: Instance, request: Request, details: Details = NO_DETAILS) -> Operation:
     """Write the operation's row, and what is wanted from now on; a postponed one changes nothing yet.
 
-    Raises OperationRunning, ActionLocked, AlreadyPostponed.
+    Raises OperationRunning, ActionLocked, AlreadyPostponed, InstanceRemoved.
     """
     refuse_locked(kind, instance)
     with transaction.atomic():
+        held = Instance.objects.hold(instance.pk)
+        if held is None or (held.removed_at is not None and instance.removed_at is None):
+            raise InstanceRemoved(instance)
         operation = Operation(
             kind=kind,
             instance=instance,
@@ -97,7 +100,7 @@ def file(kind: OperationKind, instance: Instance, request: Request, details: Det
             operation.status = Outcome.POSTPONED
             _insert(operation)
         else:
-            operation.previous_desired = instance.desired_state
+            operation.previous_desired = held.desired_state
             _insert(operation)
             begin(operation, instance)
         if request.via != Origin.SYSTEM and (instance.retries or instance.attention or instance.retry_at):

@@ -81,4 +81,4 @@ class InstanceView(ReadView):
 
     def locked(self, identity: str) -> Instance:
         """The instance, whose row nobody else changes until the transaction ends. Raises Http404."""
-        return self.find(self.get_queryset().select_for_update(of=("self",)), identity)
+        return self.find(self.get_queryset().select_for_update(of=("self",), no_key=True), identity)
