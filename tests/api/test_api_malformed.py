@@ -177,7 +177,7 @@ def test_another_format_of_the_body_is_refused(api: Api, kind: str, content_type
         ("OPTIONS", "/instances"),
         ("TRACE", "/instances"),
         ("BREW", "/instances"),
-        ("POST", "/operations"),
+        ("POST", "/operations/1"),
         ("DELETE", "/operations/1"),
         ("POST", "/hosts"),
         ("PATCH", "/hosts/1"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -16,6 +18,7 @@ from deployers.layout import EmbeddedLayout
 from instances import operations, orphans
 from instances.archives import store
 from instances.choices import Desired, OrphanKind
+from instances.deployment import deployer_for
 from instances.models import Host, Instance, Orphan
 from instances.operations import SYSTEM
 from tests.factories import make_host, make_installed, make_instance
@@ -29,15 +32,14 @@ def host() -> Host:
 
 
 @pytest.fixture
-def layout(settings: Settings, tmp_path: Path) -> EmbeddedLayout:
-    """An empty host of its own."""
-    from instances.deployment import deployer_for
-
-    settings.DATA_DIR = tmp_path / "data"
-    settings.BACKUP_DIR = tmp_path / "backups"
-    deployer_for.cache_clear()
-    yield EmbeddedLayout(settings.DATA_DIR)  # type: ignore[misc]
-    deployer_for.cache_clear()
+def layout(settings: Settings) -> Iterator[EmbeddedLayout]:
+    """An empty host of its own, in a short directory: a unix socket's path has 107 bytes at most (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="mi-") as directory:
+        settings.DATA_DIR = Path(directory, "data")
+        settings.BACKUP_DIR = Path(directory, "backups")
+        deployer_for.cache_clear()
+        yield EmbeddedLayout(settings.DATA_DIR)
+        deployer_for.cache_clear()
 
 
 def directory(layout: EmbeddedLayout, number: str) -> Path:
