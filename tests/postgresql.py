@@ -14,51 +14,73 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.tools import find
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One that can be stopped and started. ``prefix``: of its commands, where they must not run as root."""
+
+    directory: Path
+    prefix: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """As in DATABASE_URL."""
+        return f"postgres://tests@:5432/{self.directory}/postgres"
+
+    def make(self) -> None:
+        self._run("initdb", "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync")
+
+    def start(self) -> None:
+        # Durability is of no use for a database that is thrown away.
+        options = f"-k {self.directory} -h '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        self._run("pg_ctl", "-l", str(self.directory / "log"), "-o", options, "-w", "start")
+
+    def stop(self) -> None:
+        """At once: its clients' connections break."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        path = find(program)
+        assert path is not None
+        subprocess.run(
+            [*self.prefix, path, "-D", str(self.directory / "data"), *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self.directory,
+        )
+
+
 @contextmanager
-def cluster() -> Iterator[str]:
-    """The DATABASE_URL of a fresh cluster."""
-    initdb, pg_ctl = find("initdb"), find("pg_ctl")
-    assert initdb is not None
-    assert pg_ctl is not None
+def running_cluster() -> Iterator[Cluster]:
+    """A fresh one, which is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="mi-pg-"))
-    prefix: list[str] = []
+    prefix: tuple[str, ...] = ()
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-        prefix = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--"]
-    data = str(directory / "data")
-    log = directory / "log"
-    # Durability is of no use for a database that is thrown away.
-    options = f"-k {directory} -h '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        prefix = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--")
+    made = Cluster(directory, prefix)
     try:
-        subprocess.run(
-            [*prefix, initdb, "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=directory,
-        )
-        subprocess.run(
-            [*prefix, pg_ctl, "-D", data, "-l", str(log), "-o", options, "-w", "start"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=directory,
-        )
+        made.make()
+        made.start()
         try:
-            yield f"postgres://tests@:5432/{directory}/postgres"
+            yield made
         finally:
-            subprocess.run(
-                [*prefix, pg_ctl, "-D", data, "-m", "immediate", "stop"],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                cwd=directory,
-            )
+            made.stop()
     finally:
         shutil.rmtree(directory)
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """The DATABASE_URL of a fresh cluster."""
+    with running_cluster() as made:
+        yield made.url
 
 
 def main() -> int:

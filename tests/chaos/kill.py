@@ -81,8 +81,9 @@ class Round:
         self.plant, self.kind, self.report, self.rounds, self.chance = plant, kind, report, rounds, chance
 
     def run(self, pool: list[Instance]) -> None:
-        places = self._places(pool)
-        subjects = self.kind.subjects(pool, len(places))
+        subjects = self.kind.subjects(pool, 1)
+        places = self._places(subjects[0])
+        subjects += self.kind.subjects(pool, len(places) - 1)
         trials = self._kill(subjects, places)
         self._wait(trials)
         self._scan(trials)
@@ -91,19 +92,20 @@ class Round:
             trial.instance.refresh_from_db()
         self.kind.after(pool, subjects)
 
-    def _places(self, pool: list[Instance]) -> list[Point]:
+    def _places(self, sample: Instance) -> list[Point]:
         """Of the plan of an operation that is filed, looked at, and forgotten."""
         from django.db import transaction
 
         from instances.planning import plan_of
 
-        sample = self.kind.subjects(pool, 1)[0]
         with silence(), transaction.atomic():
             operation = self.kind.file(sample, _request())
             plan = plan_of(operation, operation.instance)
             transaction.set_rollback(True)
         if type(sample).objects.filter(pk=sample.pk).exists():
             sample.refresh_from_db()
+        else:
+            sample._state.adding = True
         return points(plan, self.kind, self.rounds, self.chance)
 
     def _kill(self, subjects: list[Instance], places: list[Point]) -> list[Trial]:

@@ -36,16 +36,17 @@ class Kind:
 
     name = ""
     steps_that_take = {"wait until OpenSlides answers": 0.8}
-    can_be_cancelled = True
+    numbers = itertools.count(1)
 
     def __init__(self, plant: Plant) -> None:
         self.plant = plant
 
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
-        """So many instances to which it can be done. Those of ``pool`` are installed and active, with OLD."""
+        """So many instances to which it can be done, out of ``pool``: those are installed and active, with OLD."""
         if len(pool) < count:
-            pool += self.plant.make(count - len(pool), f"more-for-{self.name}".replace(" ", "-"))
-        return pool[:count]
+            pool += self.plant.make(count - len(pool), f"more-for-{self.name}-{next(self.numbers)}".replace(" ", "-"))
+        chosen, pool[:] = pool[:count], pool[count:]
+        return chosen
 
     def file(self, instance: Instance, request: Any) -> Operation:
         raise NotImplementedError
@@ -61,7 +62,18 @@ class Kind:
         return self.plant.lost(instance)
 
     def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        """Bring the pool back into its state."""
+        """Give those back that can be used again, and take the others away."""
+        from instances import operations
+
+        present = [instance for instance in used if instance.removed_at is None]
+        again = [i for i in present if i.installed_at is not None and i.version.name == OLD]
+        self.plant.do(operations.start, [instance for instance in again if instance.desired_state == "stopped"])
+        pool += again
+        for instance in [instance for instance in present if instance not in again]:
+            if instance.installed_at is None and not instance.backups.exists():
+                instance.delete()
+            else:
+                self.plant.do(operations.purge, [instance])
 
 
 def _not(instance: Instance, state: str, version: str) -> list[str]:
@@ -77,7 +89,6 @@ def _not(instance: Instance, state: str, version: str) -> list[str]:
 
 class Create(Kind):
     name = "create"
-    numbers = itertools.count(1)
 
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
         return [self.plant.new(f"created-{next(self.numbers)}") for _ in range(count)]
@@ -96,11 +107,9 @@ class Create(Kind):
 
     def after(self, pool: list[Instance], used: list[Instance]) -> None:
         for instance in used:
-            if instance.installed_at is None:
-                instance.delete()
-            else:
+            if instance.installed_at is not None:
                 self.plant.mark(instance, "made")
-                pool.append(instance)
+        super().after(pool, used)
 
 
 class Stop(Kind):
@@ -113,12 +122,6 @@ class Stop(Kind):
 
     def wrong(self, instance: Instance, operation: Operation) -> list[str]:
         return _not(instance, "stopped", OLD)
-
-    def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        from instances import operations
-
-        stopped = [instance for instance in used if instance.desired_state == "stopped"]
-        self.plant.do(operations.start, stopped)
 
 
 class Start(Kind):
@@ -138,11 +141,6 @@ class Start(Kind):
 
     def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
         return _not(instance, "stopped", OLD)
-
-    def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        from instances import operations
-
-        self.plant.do(operations.start, [instance for instance in used if instance.desired_state == "stopped"])
 
 
 class MakeBackup(Kind):
@@ -195,13 +193,18 @@ class Restore(Kind):
 
     name = "restore"
 
+    def __init__(self, plant: Plant) -> None:
+        super().__init__(plant)
+        self.backups: dict[str, Backup] = {}
+        self.before: dict[str, set[str]] = {}
+
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
         from instances import operations
 
         chosen = super().subjects(pool, count)
         made = self.plant.do(operations.backup, chosen)
-        self.backups = {operation.instance_id: operation.backup for operation in made}
-        self.before = {instance.pk: set(self.plant.marks[instance.pk]) for instance in chosen}
+        self.backups |= {operation.instance_id: operation.backup for operation in made}
+        self.before |= {instance.pk: set(self.plant.marks[instance.pk]) for instance in chosen}
         for instance in chosen:
             self.plant.mark(instance, f"after-{self.backups[instance.pk].pk}")
         return chosen
@@ -246,60 +249,53 @@ class Update(Kind):
             lost += [f"{mark} in the backup before the update" for mark in missing]
         return lost
 
-    def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        """Those with NEW are of no use for what follows: they make room."""
-        from instances import operations
-
-        newer = [instance for instance in used if instance.version.name == NEW]
-        self.plant.do(operations.purge, newer)
-        pool[:] = [instance for instance in pool if instance not in newer]
-
 
 class CreateFromBackup(Kind):
     """A clone: its creation waits for the backup of the source, which is made at once here."""
 
     name = "create from a backup"
-    numbers = itertools.count(1)
+    source: Instance | None = None
 
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
         from instances import operations
 
-        source = super().subjects(pool, 1)[0]
-        (made,) = self.plant.do(operations.backup, [source])
-        self.backup, self.source = made.backup, source
+        if self.source is None:
+            (self.source,) = super().subjects(pool, 1)
+            (made,) = self.plant.do(operations.backup, [self.source])
+            self.backup = made.backup
         return [self.plant.new(f"cloned-{next(self.numbers)}") for _ in range(count)]
 
     def file(self, instance: Instance, request: Any) -> Operation:
         from instances import operations
 
+        assert self.source is not None
         self.plant.marks[instance.pk] = set(self.plant.marks[self.source.pk])
         return operations.create(instance, request, self.backup)
 
     def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
-        self.plant.marks.pop(instance.pk, None)
         return [] if instance.observed_state == "new" else [f"it is {instance.observed_state}"]
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
         return self.plant.lost(instance) if instance.installed_at else []
 
     def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        for instance in used:
-            if instance.installed_at is None:
-                instance.delete()
-            else:
-                pool.append(instance)
+        assert self.source is not None
+        super().after(pool, [self.source, *used])
 
 
 class Verify(Kind):
     name = "verify"
 
+    def __init__(self, plant: Plant) -> None:
+        super().__init__(plant)
+        self.backups: dict[str, Backup] = {}
+
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
         from instances import operations
 
         chosen = super().subjects(pool, count)
-        self.backups = {
-            operation.instance_id: operation.backup for operation in self.plant.do(operations.backup, chosen)
-        }
+        made = self.plant.do(operations.backup, chosen)
+        self.backups |= {operation.instance_id: operation.backup for operation in made}
         return chosen
 
     def file(self, instance: Instance, request: Any) -> Operation:
@@ -317,7 +313,7 @@ class Verify(Kind):
 
 
 class Remove(Kind):
-    """With its last backup, from which ``BringBack`` makes it again."""
+    """With its last backup, from which it could be brought back."""
 
     name = "remove"
 
@@ -336,10 +332,6 @@ class Remove(Kind):
         if operation.safety_backup is None or not operation.safety_backup.is_complete:
             return ["the last backup"]
         return sorted(self.plant.marks[instance.pk] - marks_in(operation.safety_backup))
-
-    def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        pool[:] = [instance for instance in pool if instance.removed_at is None]
-        self.removed = [instance for instance in used if instance.removed_at is not None]
 
 
 class BringBack(Kind):
@@ -366,13 +358,6 @@ class BringBack(Kind):
             return sorted(self.plant.marks[instance.pk] - (marks_in(newest) if newest else set()))
         return self.plant.lost(instance)
 
-    def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        from instances import operations
-
-        gone = [instance for instance in used if instance.installed_at is None]
-        self.plant.do(operations.purge, gone)
-        pool[:] = [instance for instance in pool if instance not in gone]
-
 
 class Purge(Kind):
     """Nothing is to be left, and that is what was asked for."""
@@ -397,9 +382,6 @@ class Purge(Kind):
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
         return self.plant.lost(instance) if instance.removed_at is None else []
-
-    def after(self, pool: list[Instance], used: list[Instance]) -> None:
-        pool[:] = [instance for instance in pool if instance.removed_at is None]
 
 
 KINDS: list[Callable[[Plant], Kind]] = [

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 ID = re.compile(r"[0-9a-f]{32}")
 OF_AN_INSTANCE = re.compile(
-    r"settings\.py|release|log/instance\.log|static(/.*)?|data/database\.sqlite(-wal|-shm|-journal)?|data/media(/.*)?"
-    r"|previous/(?P<token>[0-9]+)/(settings\.py|kept\.json|switched|database\.sqlite|media(/.*)?)"
+    r"settings\.py|release|restored|log/instance\.log|static(/.*)?|data/database\.sqlite(-wal|-shm|-journal)?|data/media(/.*)?"
+    r"|previous/(?P<token>[0-9]+)/(settings\.py|kept\.json|switched|healthy|database\.sqlite|media(/.*)?)"
 )
 PASSING = re.compile(r"\.(new|unfinished|gone|draft|aside|tmp)$|/(staging|migrate)(/|$)")
 SETTLING_SECONDS = 15.0

@@ -1,0 +1,95 @@
+"""``make chaos``: the parts one after the other, each in processes of its own, then the table.
+
+    python -m tests.chaos [PART…]        kill prepare ordinary disk clock postgresql races booted
+
+ROUNDS=3 goes longer and deeper (see kill.py). Ends with 1 if anything did not converge, is lost or has leaked, or if a
+part could not be run to its end. What needs root, or a program that is missing, is said and left out; with CI=true that
+is a failure. CHAOS_REPORT=FILE keeps the figures as JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.report import Report
+from tests.tools import find
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """``module``: of this folder, with its arguments. ``file``: what must be there, with the package that has it."""
+
+    name: str
+    module: Sequence[str]
+    root: bool = False
+    programs: Sequence[tuple[str, str]] = ()
+    file: tuple[str, str] | None = None
+
+    def missing(self) -> str:
+        """What keeps it from being run; empty if nothing does."""
+        if self.root and os.geteuid() != 0:
+            return "it needs root"
+        for program, package in self.programs:
+            if find(program) is None:
+                return f"{program} is missing: sudo apt-get install {package}"
+        if self.file is not None and not any(Path("/usr/lib").glob(self.file[0])):
+            return f"{self.file[0]} is missing: sudo apt-get install {self.file[1]}"
+        return ""
+
+
+POSTGRESQL = (("initdb", "postgresql"),)
+PARTS = (
+    Part("races", ["races"], programs=POSTGRESQL),
+    Part("kill", ["kill"]),
+    Part("ordinary", ["storms", "ordinary"]),
+    Part("disk", ["storms", "disk"], root=True),
+    Part("clock", ["storms", "clock"], file=("*/faketime/libfaketimeMT.so.1", "libfaketime")),
+    Part("postgresql", ["storms", "postgresql"], programs=POSTGRESQL),
+    Part("prepare", ["prepare"]),
+    Part("booted", ["booted"], root=True, programs=(("podman", "podman"), ("nginx", "nginx"), *POSTGRESQL)),
+)
+
+
+def run(part: Part, report: Report, place: Path) -> None:
+    result = place / f"{part.name}.json"
+    module, *arguments = part.module
+    done = subprocess.run([sys.executable, "-m", f"tests.chaos.{module}", str(result), *arguments], check=False)
+    if result.exists():
+        report.add(Report.load(result))
+    if done.returncode:
+        report.trouble(f"The part {part.name} ended with {done.returncode} before its end.")
+
+
+def main() -> int:
+    names = [part.name for part in PARTS]
+    chosen = sys.argv[1:] or names
+    if unknown := set(chosen) - set(names):
+        print(f"There is no part {', '.join(sorted(unknown))}. There are: {', '.join(names)}")
+        return 2
+    report, left_out, began = Report(), [], time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mi-chaos-") as place:
+        for part in PARTS:
+            if part.name not in chosen:
+                continue
+            if missing := part.missing():
+                left_out.append(f"The part {part.name} is left out: {missing}.")
+                continue
+            run(part, report, Path(place))
+    print("", *report.lines(), "", *left_out, sep="\n")
+    print(f"{time.monotonic() - began:.0f} s")
+    if path := os.environ.get("CHAOS_REPORT"):
+        report.save(Path(path))
+    if left_out and os.environ.get("CI") == "true":
+        return 1
+    return 0 if report.is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

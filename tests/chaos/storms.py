@@ -1,0 +1,322 @@
+"""What happens to a whole embedded host in the middle of many operations, with the real OpenSlides.
+
+    python -m tests.chaos.storms RESULT ordinary|disk|clock|postgresql [STORM…]
+
+In each storm instances are created, started, stopped, updated, backed up, restored and removed at the same time, and
+meanwhile something happens to the host. When it is over nobody does anything but what an operator does whose creation
+has failed: ask again. ROUNDS: how often each storm comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.chaos.kinds import marks_in
+from tests.chaos.plant import CONVERGENCE_SECONDS, NEW, Plant, plant
+from tests.chaos.report import Report, told
+from tests.chaos.scan import scan
+from tests.postgresql import Cluster, running_cluster
+
+if TYPE_CHECKING:
+    from instances.models import Instance, Operation
+
+DISK_BYTES = 256 << 20
+HOUR = 3600
+numbers = itertools.count(1)
+
+Fault = Callable[[Plant], None]
+"""What happens. It begins when some operations run, and ends when it is over."""
+
+
+def worker_killed(made: Plant) -> None:
+    """Four times, while the service manager starts it again each time."""
+    for _ in range(4):
+        with contextlib.suppress(StopIteration, ProcessLookupError):
+            if pid := made.pid_of("worker"):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(1.5)
+
+
+def power_cut(made: Plant) -> None:
+    """Every process of the host and of the control plane ends at once; then it is started again."""
+    assert made.process is not None
+    for _ in range(3):  # what was started while the others ended
+        made.end_leftovers()
+    with contextlib.suppress(ProcessLookupError):
+        made.process.kill()
+    made.process.wait(30)
+    made.start()
+
+
+def stopped_and_started(made: Plant) -> None:
+    """Ctrl-C, and once more."""
+    made.stop()
+    made.start()
+
+
+def broker_emptied(made: Plant) -> None:
+    for _ in range(20):
+        for message in (made.data_dir / "broker").glob("*.msg"):
+            message.unlink(missing_ok=True)
+        time.sleep(0.1)
+
+
+def broker_doubled(made: Plant) -> None:
+    """Every message that is seen comes three times."""
+    seen: set[str] = set()
+    for _ in range(100):
+        for message in (made.data_dir / "broker").glob("*.msg"):
+            if message.name in seen:
+                continue
+            for copy in range(2):
+                time_and_id, _, queue = message.name.partition(".")
+                name = f"{time_and_id}{copy}.{queue}"
+                seen |= {message.name, name}
+                with contextlib.suppress(FileNotFoundError):
+                    content = message.read_bytes()
+                    message.with_name(f"{name}.new").write_bytes(content)
+                    message.with_name(f"{name}.new").rename(message.with_name(name))
+        time.sleep(0.02)
+
+
+def broker_away(made: Plant) -> None:
+    """Nothing can be sent, and nothing comes."""
+    folder = made.data_dir / "broker"
+    folder.rename(folder.with_name("broker.away"))
+    folder.write_text("")
+    time.sleep(4)
+    folder.unlink()
+    folder.with_name("broker.away").rename(folder)
+
+
+def rows_locked(made: Plant) -> None:
+    """Somebody holds SQLite's write lock for longer than anybody waits for it (20 s)."""
+    with contextlib.closing(sqlite3.connect(made.data_dir / "db.sqlite3", isolation_level=None, timeout=60)) as rows:
+        rows.execute("BEGIN IMMEDIATE")
+        time.sleep(25)
+        rows.execute("ROLLBACK")
+
+
+def disk_full(made: Plant) -> None:
+    """Not a byte is left for some seconds, neither for the instances nor for the control plane."""
+    ballast = made.data_dir / "ballast"
+    with ballast.open("wb", buffering=0) as stream:
+        until = time.monotonic() + 6
+        for size in itertools.chain((1 << 20, 1 << 12, 1), itertools.repeat(1)):
+            with contextlib.suppress(OSError):
+                while True:
+                    stream.write(b"\0" * size)
+            time.sleep(0.05)
+            if time.monotonic() > until:
+                break
+    ballast.unlink()
+
+
+def clock_set(hours: int) -> Fault:
+    """The wall clock of every process of the product jumps, and jumps back after some seconds."""
+
+    def jump(made: Plant) -> None:
+        set_clock(made, hours * HOUR)
+        time.sleep(5)
+        set_clock(made, 0)
+
+    return jump
+
+
+def set_clock(made: Plant, seconds: int) -> None:
+    clock = Path(made.environment["FAKETIME_TIMESTAMP_FILE"])
+    clock.with_suffix(".new").write_text(f"{seconds:+d}\n")
+    clock.with_suffix(".new").rename(clock)
+
+
+def database_stopped(cluster: Cluster) -> Fault:
+    """PostgreSQL, which holds the control plane's rows, is stopped for some seconds; every connection breaks."""
+
+    def stop(made: Plant) -> None:
+        from django.db import connections
+
+        connections.close_all()
+        cluster.stop()
+        time.sleep(5)
+        cluster.start()
+
+    return stop
+
+
+class Storm:
+    """One storm over one plant."""
+
+    def __init__(self, made: Plant, name: str, fault: Fault, report: Report) -> None:
+        self.plant, self.name, self.fault, self.report = made, name, fault, report
+
+    def run(self) -> None:
+        from instances import operations
+
+        number = next(numbers)
+        calm = self.plant.make(7, f"calm-{number}")
+        updating, stopping, starting, saving, restoring, removing, resting = calm
+        self.plant.do(operations.stop, [starting, resting])
+        (made,) = self.plant.do(operations.backup, [restoring])
+        filed = [operations.create(self.plant.new(f"new-{number}-{each}"), operations.Request()) for each in range(2)]
+        request = operations.Request()
+        filed += [
+            operations.update(updating, self.plant.version(NEW), request),
+            operations.stop(stopping, request),
+            operations.start(starting, request),
+            operations.backup(saving, request),
+            operations.restore(made.backup, request),
+            operations.remove(removing, request),
+        ]
+        time.sleep(random.uniform(0.1, 1.5))
+        self.fault(self.plant)
+        began = time.monotonic()
+        rows: list[Instance] = [*calm, *(operation.instance for operation in filed[:2] if operation.instance)]
+        wrong = self._converge(rows, filed, began)
+        lost = [f"{text} of {row.slug}" for row in rows for text in self._lost(row)]
+        leaked = [f"{finding.text} {finding.instance}" for finding in scan(self.plant.data_dir)]
+        self.report.trial(self.name, None if wrong else time.monotonic() - began, leaked=leaked, lost=lost)
+        for text in wrong:
+            self.report.trouble(f"{self.name}: {text}")
+        self._clear(rows)
+
+    def _converge(self, rows: list[Instance], filed: list[Operation], began: float) -> list[str]:
+        """Ask again for what has failed, until all is as it is wanted; what is not, in the end."""
+        wrong: list[str] = ["nobody has looked yet"]
+        while wrong and time.monotonic() - began < 2 * CONVERGENCE_SECONDS:
+            time.sleep(0.3)
+            if self.plant.unfinished():
+                continue
+            wrong = [text for row in rows for text in self._wrong(row)]
+        wrong += [f"{operation} is gone" for operation in filed if not type(operation).objects.filter(pk=operation.pk)]
+        return wrong
+
+    def _wrong(self, row: Instance) -> list[str]:
+        from instances import operations
+        from instances.choices import Origin
+        from instances.errors import OperationRefused
+
+        row.refresh_from_db()
+        if row.removed_at is not None:
+            return []
+        if row.installed_at is None:
+            # As its operator does, who sees that it failed.
+            with contextlib.suppress(OperationRefused):
+                operations.create(row, operations.Request())
+            return [f"{row.slug} is {row.observed_state}"]
+        if row.observed_state in ("error", "update-failed") or row.attention:
+            with contextlib.suppress(OperationRefused):
+                operations.start(row, operations.Request(Origin.COMMAND))
+        if row.observed_state != row.desired_state:
+            return [f"{row.slug} is {row.observed_state} and shall be {row.desired_state}"]
+        return []
+
+    def _lost(self, row: Instance) -> list[str]:
+        if row.removed_at is None:
+            return self.plant.lost(row)
+        last = row.backups.complete().first()
+        return sorted(self.plant.marks[row.pk] - (marks_in(last) if last else set()))
+
+    def _clear(self, rows: list[Instance]) -> None:
+        from instances import operations
+
+        self.plant.do(operations.purge, rows)
+
+
+Faults = dict[str, Fault]
+
+
+@contextmanager
+def ordinary() -> Iterator[tuple[Plant, Faults]]:
+    with plant() as made:
+        yield (
+            made,
+            {
+                "worker killed again and again": worker_killed,
+                "power cut": power_cut,
+                "stopped and started": stopped_and_started,
+                "broker emptied": broker_emptied,
+                "messages tripled": broker_doubled,
+                "broker away": broker_away,
+                "rows locked for 25 s": rows_locked,
+            },
+        )
+
+
+@contextmanager
+def disk() -> Iterator[tuple[Plant, Faults]]:
+    place = Path(tempfile.mkdtemp(prefix="mi-disk-", dir="/tmp"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "tmpfs", place], check=True)
+    try:
+        with plant(place=place) as made:
+            yield made, {"disk full": disk_full}
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+        place.rmdir()
+
+
+@contextmanager
+def clock() -> Iterator[tuple[Plant, Faults]]:
+    """Every process of the product sees a wall clock that a file moves; the one since the boot is left alone."""
+    library = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")))
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "clock"
+        file.write_text("+0\n")
+        environment = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        with plant(environment) as made:
+            yield (
+                made,
+                {
+                    "clock an hour ahead, and back": clock_set(1),
+                    "clock an hour back, and ahead": clock_set(-1),
+                },
+            )
+
+
+@contextmanager
+def postgresql() -> Iterator[tuple[Plant, Faults]]:
+    with running_cluster() as cluster, plant({"DATABASE_URL": cluster.url}) as made:
+        yield made, {"control plane's PostgreSQL stopped": database_stopped(cluster)}
+
+
+PLANTS: dict[str, Callable[[], AbstractContextManager[tuple[Plant, Faults]]]] = {
+    "ordinary": ordinary,
+    "disk": disk,
+    "clock": clock,
+    "postgresql": postgresql,
+}
+
+
+def main() -> None:
+    result, name, rounds = Path(sys.argv[1]), sys.argv[2], int(os.environ.get("ROUNDS") or 1)
+    report = Report()
+    with PLANTS[name]() as (made, faults):
+        for what, fault in faults.items():
+            if sys.argv[3:] and what not in sys.argv[3:]:
+                continue
+            for _ in range(rounds):
+                with told(what):
+                    Storm(made, what, fault, report).run()
+                report.save(result)
+    report.save(result)
+
+
+if __name__ == "__main__":
+    main()
