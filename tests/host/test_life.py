@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +108,7 @@ class TestLife:
     def test_uploads_are_served_by_nginx_to_those_who_may_see_them(self, party: Party) -> None:
         content = b"text " * 600_000
         visitor = party.logged_in()
-        path = wait_for("an upload", lambda: _upload_media(visitor, content))
+        path = wait_for("an upload", lambda: upload_media(visitor, content))
         seen = visitor.get(path)
         assert (seen.status, len(seen.body)) == (200, len(content))
         assert "x-accel-redirect" not in seen.headers
@@ -163,10 +165,29 @@ class TestLife:
         operator.settled(party.id)
         assert party.release() == "3.2"
 
-    def test_an_update_keeps_its_data(self, party: Party, operator: Operator) -> None:
+    def test_an_update_keeps_its_data_and_announces_itself(self, party: Party, operator: Operator) -> None:
         target = {"osversion": {"data": {"type": "osversions", "id": prepared(operator, "3.3")}}}
-        operator.change("instances", party.id, {}, target)
-        found = operator.settled(party.id, 300)
+        seen: list[str] = []
+        done = threading.Event()
+
+        def visit() -> None:
+            visitor = Visitor(party.visitor.machine, party.visitor.host)
+            while not done.wait(0.2):
+                answer = visitor.get("/apps/core/version/", {"Accept-Language": "de"})
+                updating = "Wird gerade aktualisiert" in answer.text and answer.headers["retry-after"] == "10"
+                seen.append("updating" if answer.status == 503 and updating else str(answer.status))
+
+        visiting = threading.Thread(target=visit)
+        visiting.start()
+        try:
+            operator.change("instances", party.id, {}, target)
+            found = operator.settled(party.id, 300)
+        finally:
+            done.set()
+            visiting.join()
+        # A request that was under way when the service stopped sees the page "starting", which reloads by itself.
+        pages = (page for page in seen if page != "503")
+        assert [page for page, _several in itertools.groupby(pages)] == ["200", "updating", "200"]
         assert found["attributes"]["state"] == "active", operator.last_operation(party.id)
         assert party.release() == "3.3"
         assert party.config()["general_event_name"] == EVENT
@@ -205,12 +226,12 @@ class TestLife:
         assert party.visitor.get("/").status == 404
 
 
-def _upload_media(visitor: Visitor, content: bytes) -> str | None:
+def upload_media(visitor: Visitor, content: bytes, name: str = "big.txt") -> str | None:
     """The path of an uploaded file; None while OpenSlides does not list it yet."""
     token = visitor.cookies.get("OpenSlidesCsrfToken", "")
-    head = b'--x\r\nContent-Disposition: form-data; name="mediafile"; filename="big.txt"\r\n'
+    head = f'--x\r\nContent-Disposition: form-data; name="mediafile"; filename="{name}"\r\n'.encode()
     body = head + b"Content-Type: text/plain\r\n\r\n" + content + b"\r\n"
-    body += b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\nbig.txt\r\n--x--\r\n'
+    body += f'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\n{name}\r\n--x--\r\n'.encode()
     headers = {
         "Content-Type": "multipart/form-data; boundary=x",
         "X-CSRFToken": token,
