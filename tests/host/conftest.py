@@ -21,6 +21,7 @@ from tests.tools import require
 CACHE = PROJECT / "var" / "test-cache"
 DOMAIN = "openslides.example.test"
 PASSWORD = "a-password-of-the-operator"
+BACKUPS = "/var/backups/openslides"
 RELEASES = ("2.3", "3.2", "3.3")
 NEEDED = {
     "podman": "podman", "nginx": "nginx-light", "redis-server": "redis-server", "initdb": "postgresql",
@@ -59,6 +60,7 @@ def run_make_host(machine: Machine, wheels: Path) -> str:
         "make", "-C", PROJECT, "host",
         env={
             "DOMAIN": DOMAIN, "ADMIN_PASSWORD": PASSWORD, "HOST_NAME": "one",
+            "MORE_SETTINGS": f"{{BACKUP_DIR: {BACKUPS}}}",
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
         },
         timeout=600,
