@@ -49,14 +49,14 @@ class Machine:
 
     def off(self) -> None:
         """Power off; what is on its disk stays."""
-        self._booted_host("off", timeout=60)
+        self._booted_host("off", timeout=180)
 
     def reboot(self) -> None:
         self.off()
         self.up()
 
     def down(self) -> None:
-        self._booted_host("down", timeout=60)
+        self._booted_host("down", timeout=180)
 
     def _booted_host(self, action: str, timeout: float) -> None:
         done = subprocess.run(
