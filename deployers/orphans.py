@@ -17,6 +17,8 @@ from deployers.spec import OrphanSpec
 
 DIRECTORY, DATABASE, ROLE, SERVICE = "directory", "database", "role", "service"
 CONTAINER, CACHE_USER, ADDRESS = "container", "cache_user", "address"
+KINDS = (ADDRESS, SERVICE, CONTAINER, CACHE_USER, DATABASE, ROLE, DIRECTORY)
+"""In the order in which they are removed: first nobody comes any more, then nobody writes any more."""
 
 ID = re.compile(r"[0-9a-f]{32}")
 REMOVED = re.compile(rf"\.([0-9a-f]{{32}}){re.escape(GONE)}")
@@ -49,11 +51,14 @@ class Orphans:
     def remove(self, orphan: OrphanSpec) -> None:
         """Also when it is gone already. Raises DeployError, OSError."""
         number = checked_id(orphan.instance_id)
+        if orphan.kind not in KINDS:
+            raise DeployError(f"Nobody knows how to remove a {orphan.kind}.")
+        if orphan.kind != ADDRESS:
+            # What still runs would make again what is taken away from it.
+            self.parts.services.remove(number)
         match orphan.kind:
             case "directory":
                 remove_tree(self.parts.layout.instance(number).directory)
-            case "service":
-                self.parts.services.remove(number)
             case "container":
                 for engine in self.parts.engines.values():
                     engine.remove_container(number)
@@ -64,8 +69,6 @@ class Orphans:
             case "database" | "role":
                 for databases in self.parts.databases.values():
                     databases.forget(number)
-            case kind:
-                raise DeployError(f"Nobody knows how to remove a {kind}.")
 
     def _directories(self) -> Iterable[OrphanSpec]:
         """Also what an interrupted removal left, under the name of the directory that it was."""

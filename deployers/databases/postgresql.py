@@ -213,9 +213,9 @@ class PostgresServer:
     def forget(self, instance_id: str) -> None:
         with self.server.connection() as connection:
             found = _beginning(connection, _role(instance_id))
-            for name in found.databases:
+            for name in filter(OF_INSTANCE.match, found.databases):
                 _drop(connection, name)
-            for name in found.roles:
+            for name in filter(OF_INSTANCE.match, found.roles):
                 _run(connection, "DROP ROLE IF EXISTS {}", name)
 
     def found(self) -> list[OrphanSpec]:

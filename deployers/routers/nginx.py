@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -196,24 +196,31 @@ class NginxRouter:
 
     def withdraw(self, spec: InstanceSpec) -> None:
         """Take the address away, unless it leads to another instance by now."""
-        address = self.layout.address(spec.domain_id, spec.slug)
-        if address.is_symlink() and address.readlink() == self.layout.public(spec.id).directory:
-            address.unlink()
+        self._withdraw(self.layout.address(spec.domain_id, spec.slug), spec.id)
+
+    def _withdraw(self, address: Path, instance_id: str) -> None:
+        if address.is_symlink() and address.readlink() == self.layout.public(instance_id).directory:
+            address.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not empty: the domain has other instances
                 address.parent.rmdir()
 
     def published(self) -> Sequence[tuple[Path, str]]:
-        found = []
-        for address in self.layout.by_name.glob("*/*"):
-            if address.is_symlink():
-                number = address.readlink().parent.name
-                if INSTANCE.fullmatch(number):
-                    found.append((address, number))
-        return found
+        """Links of our own making only: whatever leads elsewhere is somebody else's."""
+        return list(self._published())
+
+    def _published(self) -> Iterator[tuple[Path, str]]:
+        domains = list(self.layout.by_name.iterdir()) if self.layout.by_name.is_dir() else []
+        for domain in domains:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # its last instance was just withdrawn
+                for address in list(domain.iterdir()):
+                    target = _target(address)
+                    number = target.parent.name
+                    if INSTANCE.fullmatch(number) and target == self.layout.public(number).directory:
+                        yield address, number
 
     def unpublish(self, address: Path, instance_id: str) -> None:
-        if (address, instance_id) in self.published():
-            address.unlink(missing_ok=True)
+        if address.parent.parent == self.layout.by_name:
+            self._withdraw(address, instance_id)
 
     def _check_address(self, address: Path, public: PublicPaths) -> None:
         if not address.is_symlink():
@@ -239,6 +246,14 @@ class NginxRouter:
 def _check_mode(spec: InstanceSpec) -> None:
     if spec.mode not in (TLS_MODE, PLAIN_MODE):
         raise ModeUnsupported(spec.mode)
+
+
+def _target(link: Path) -> Path:
+    """Where a link leads; an empty path for what is none, or none any more."""
+    try:
+        return link.readlink() if link.is_symlink() else Path()
+    except FileNotFoundError:
+        return Path()
 
 
 def _exists(path: Path) -> bool:

@@ -68,7 +68,10 @@ class ServiceManager(Protocol):
     def state(self, instance_id: str) -> UnitState: ...
 
     def registered(self) -> Collection[str]:
-        """The ids of all instances of which a service is left here. Raises ServiceManagerUnreachable."""
+        """The ids of all instances of which a service is here, or anything that ``remove`` takes away.
+
+        Raises ServiceManagerUnreachable.
+        """
         ...
 
     def states(self) -> dict[str, UnitState]: ...

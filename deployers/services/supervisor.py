@@ -99,8 +99,12 @@ class Supervisor:
             return STATES.get(_state_name(supervisord, PREFIX + instance_id) or "STOPPED", UnitState.FAILED)
 
     def registered(self) -> Collection[str]:
-        """By their files: what supervisord does not know any more comes back with them."""
-        return {conf.stem for conf in self.layout.supervisor_instances.glob("*.conf")}
+        """Files, which supervisord reads when it starts, and what it runs although the file is gone."""
+        found = {conf.stem for conf in self.layout.supervisor_instances.glob("*.conf")}
+        try:
+            return found | set(self.states())
+        except SupervisorAbsent:
+            return found  # it runs nothing
 
     def states(self) -> dict[str, UnitState]:
         with self._rpc() as supervisord:

@@ -101,8 +101,14 @@ class Systemd:
         return states_of(self._units(instance_id)).get(instance_id, UnitState.STOPPED)
 
     def registered(self) -> Collection[str]:
-        """Units that do something, or have failed. A service's file lies in the instance's own directory."""
-        return {number for number, state in self.states().items() if state != UnitState.STOPPED}
+        """Units that do something, or have failed, and what a container that was killed left in /run.
+
+        A service's file lies in the instance's own directory.
+        """
+        units = [unit for unit in units_like(PATTERNS, self.bus) if unit.active != "inactive"]
+        web = self.layout.runtime / "web"
+        left = {path.name for path in web.iterdir()} if web.is_dir() else set()
+        return {match[3] for unit in units if (match := UNIT.fullmatch(unit.name)) is not None} | left
 
     def states(self) -> dict[str, UnitState]:
         return states_of(units_like(PATTERNS, self.bus))

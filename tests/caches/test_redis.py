@@ -231,6 +231,16 @@ def test_nothing_of_a_dismissed_instance_is_left(server: RedisServer, directory:
     control.close()
 
 
+def test_accounts_of_instances_are_listed_and_no_others(server: RedisServer, instance: str) -> None:
+    control = redis.Redis(unix_socket_path=str(server.socket), username="openslides", password=PASSWORD)
+    others = ("openslides-" + "0" * 31, "openslides-" + "x" * 32, "somebody-" + "0" * 32)
+    for other in others:
+        control.acl_setuser(other, enabled=False)
+    assert set(server.admitted()) == {instance}
+    control.acl_deluser(*others)
+    control.close()
+
+
 def test_a_server_that_is_down_says_what_to_do_and_no_password() -> None:
     absent = RedisServer("redis+socket://openslides:the-secret@/nonexistent/redis.sock")
     with pytest.raises(CacheUnusable, match="systemctl status") as caught:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployers.databases.postgresql import PostgresServer
+from deployers.databases.postgresql_server import Server
 from deployers.errors import CommandFailed
 from tests.databases.postgres import Made, everything, execute, logged_in
 
@@ -59,3 +60,23 @@ def test_databases_and_roles_are_found_by_their_instance(one: Made, postgres: Po
     found = {(orphan.kind, orphan.name) for orphan in postgres.found() if orphan.instance_id == one.id}
     role = one.database.owner
     assert found == {("database", role), ("database", postgres.kept(one.id, "7").name), ("role", role)}
+
+
+def test_what_is_found_is_of_instances_and_forgotten_by_its_instance_s_id(
+    one: Made, postgres: PostgresServer, server: Server
+) -> None:
+    names = (f"openslides_{'0' * 31}", f"openslides_{one.id}0", f"somebody_{'0' * 32}")
+    with server.connection() as connection:
+        for name in names:
+            execute(connection, f'CREATE ROLE "{name}" NOLOGIN')
+    try:
+        postgres.copy_live(one.database, postgres.draft(one.id))
+        assert {orphan.instance_id for orphan in postgres.found()} == {one.id}
+        for _again in range(2):
+            postgres.forget(one.id)
+            assert postgres.found() == []
+    finally:
+        with server.connection() as connection:
+            assert {name for name in names if name in everything(server)} == set(names)
+            for name in names:
+                execute(connection, f'DROP ROLE "{name}"')

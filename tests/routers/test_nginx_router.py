@@ -220,3 +220,33 @@ def test_the_url_follows_the_mode(router: NginxRouter, mode: str, url: str) -> N
     wanted = spec(slug="event", mode=mode)
     assert router.url(wanted.location) == url
     assert f"event.{DOMAIN}" in router.hosts(wanted)
+
+
+def test_addresses_are_listed_with_the_instances_that_they_lead_to(router: NginxRouter, layout: NginxLayout) -> None:
+    one, other = published(router), published(router, domain_id=2)
+    (layout.by_name / "1" / "somebody-elses").symlink_to(Path("/srv/elsewhere") / one.id / "public")
+    (layout.by_name / "1" / "nowhere").symlink_to("nowhere")
+    (layout.by_name / "1" / "directory").mkdir()
+    (layout.by_name / "file").touch()
+    assert set(router.published()) == {
+        (layout.by_name / "1" / one.slug, one.id),
+        (layout.by_name / "2" / other.slug, other.id),
+    }
+
+
+def test_nothing_is_published_before_the_first_domain(layout: NginxLayout) -> None:
+    layout.by_name.rmdir()
+    assert list(NginxRouter(layout).published()) == []
+
+
+def test_an_address_is_taken_away_only_while_it_leads_to_that_instance(router: NginxRouter) -> None:
+    one, other = published(router), published(router, domain_id=2)
+    address = router.layout.by_name / "1" / one.slug
+    router.unpublish(address, other.id)
+    router.unpublish(router.layout.public(one.id).directory / "sock", one.id)
+    assert len(router.published()) == 2
+    for _again in range(2):
+        router.unpublish(address, one.id)
+        assert [number for _address, number in router.published()] == [other.id]
+    assert not address.parent.exists()
+    assert router.layout.public(one.id).directory.exists()
