@@ -7,9 +7,9 @@ import re
 import pytest
 from playwright.sync_api import Browser
 
-from deployers.routers.nginx_pages import INACTIVE, LANGUAGES, STARTING, UNKNOWN, WORDS, page
+from deployers.routers.nginx_pages import INACTIVE, LANGUAGES, STARTING, UNKNOWN, UPDATING, WORDS, page
 
-KINDS = (STARTING, INACTIVE, UNKNOWN)
+KINDS = (STARTING, INACTIVE, UPDATING, UNKNOWN)
 HOSTILE = "</title></style><script>document.body.innerHTML='taken'</script>\"'&{{ 7*7 }}"
 
 
@@ -23,8 +23,8 @@ def test_a_page_needs_nothing_from_elsewhere(kind: str, language: str) -> None:
     assert not re.search(r"src=|href=|url\(|@import|<script", page(kind, language, "Event"))
 
 
-def test_only_the_page_is_starting_reloads_itself() -> None:
-    assert [kind for kind in KINDS if 'http-equiv="refresh"' in page(kind, "en")] == [STARTING]
+def test_only_pages_of_what_passes_reload_themselves() -> None:
+    assert [kind for kind in KINDS if 'http-equiv="refresh"' in page(kind, "en")] == [STARTING, UPDATING]
 
 
 def test_the_events_name_is_text_and_never_markup(chromium: Browser) -> None:
