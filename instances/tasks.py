@@ -49,14 +49,16 @@ def look_for_orphans() -> None:
 def list_orphans(host_id: int) -> None:
     """Bring one host's list of orphans up to date, and remove what is due. Runs on that host."""
     host = Host.objects.filter(pk=host_id).first()
-    if host is None:
-        return
+    if host is not None:
+        _look_for_orphans(host)
+        orphans.remove_due(host)
+
+
+def _look_for_orphans(host: Host) -> None:
     try:
         orphans.look_for(host)
     except (DeployError, OSError, UnsupportedHost) as error:
         logger.warning("Host %s: orphans cannot be looked for: %s", host, error)
-        return
-    orphans.remove_due(host)
 
 
 @shared_task(name="instances.forget_what_is_old")
@@ -68,10 +70,11 @@ def forget_what_is_old() -> None:
 
 @shared_task(name=messages.REMOVE_ORPHANS)
 def remove_orphans(host_id: int) -> None:
-    """Remove what somebody asked for. Runs on the host."""
+    """Remove what somebody asked for, and what went with it from the list. Runs on the host."""
     host = Host.objects.filter(pk=host_id).first()
     if host is not None:
         orphans.remove_due(host)
+        _look_for_orphans(host)
 
 
 @shared_task(name=messages.LOOK_AFTER_BACKUPS)

@@ -18,7 +18,7 @@ from instances.admin.badges import Badge, duration, host_badge, operation_badge
 from instances.admin.instance.filters import is_known
 from instances.admin.rollout_page import rollout_badge
 from instances.choices import Outcome, State
-from instances.models import Backup, Domain, Host, Instance, Operation, OperationStep, Rollout, Version
+from instances.models import Backup, Domain, Host, Instance, Operation, OperationStep, Orphan, Rollout, Version
 from instances.models.rollout import UNENDED
 
 ROWS = 8
@@ -54,7 +54,7 @@ def live_view(request: HttpRequest) -> TemplateResponse:
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """What the user may see of it; ten queries at most."""
+    """What the user may see of it; eleven queries at most."""
     user = request.user
     found: dict[str, Any] = {"busy": False, "missing": []}
     if user.has_perm("instances.view_instance"):
@@ -73,6 +73,8 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         found["hosts"] = _hosts()
     if user.has_perm("instances.view_backup"):
         found["damaged"] = Backup.objects.exclude(problem="").count()
+    if user.has_perm("instances.view_orphan"):
+        found["orphans"] = Orphan.objects.count()
     return found
 
 

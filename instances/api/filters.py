@@ -18,8 +18,8 @@ from rest_framework_json_api.django_filters import DjangoFilterBackend
 from rest_framework_json_api.utils import get_included_resources
 
 from instances.api.errors import BadParameter
-from instances.choices import BackupReason, OperationKind, Outcome, RolloutStatus, State
-from instances.models import Backup, Domain, Host, Instance, Operation, Rollout, RolloutItem, Version
+from instances.choices import BackupReason, OperationKind, OrphanKind, Outcome, RolloutStatus, State
+from instances.models import Backup, Domain, Host, Instance, Operation, Orphan, Rollout, RolloutItem, Version
 from instances.models.host import HEARD_WITHIN
 
 SEARCH = "filter[search]"
@@ -203,6 +203,16 @@ class RolloutFilters(django_filters.FilterSet):  # type: ignore[misc]
     def filter_instance(self, queryset: QuerySet[Rollout], name: str, value: str) -> QuerySet[Rollout]:
         """A join would change what is counted."""
         return queryset.filter(pk__in=RolloutItem.objects.filter(instance=value).values("rollout"))
+
+
+class OrphanFilters(django_filters.FilterSet):  # type: ignore[misc]
+    kind = django_filters.ChoiceFilter(choices=OrphanKind.choices)
+    host = IdFilter(field_name="host")
+    instance = django_filters.CharFilter(field_name="instance_id")
+
+    class Meta:
+        model = Orphan
+        fields: list[str] = []
 
 
 class HostFilters(django_filters.FilterSet):  # type: ignore[misc]

@@ -22,6 +22,7 @@ from instances.api.views.domains import DomainView
 from instances.api.views.hosts import HostView
 from instances.api.views.instances import InstanceView
 from instances.api.views.operations import OperationView
+from instances.api.views.orphans import OrphanView
 from instances.api.views.rollouts import RolloutView
 from instances.api.views.versions import PrepareView, VersionView
 
@@ -67,6 +68,8 @@ urlpatterns = [
         RolloutView.as_view({**READ_ONE, "patch": "partial_update"}),
         name="rollout-detail",
     ),
+    re_path(r"^orphans/?$", OrphanView.as_view(READ_LIST), name="orphan-list"),
+    re_path(r"^orphans/(?P<pk>[^/]+)/?$", OrphanView.as_view(KEPT_ONE), name="orphan-detail"),
     re_path(r"^hosts/?$", HostView.as_view(READ_LIST), name="host-list"),
     re_path(r"^hosts/(?P<pk>[^/]+)/?$", HostView.as_view(READ_ONE), name="host-detail"),
     re_path(r"^blobs/?$", UploadView.as_view(), name="blob-list"),

@@ -26,6 +26,7 @@ API_ROUTES = {
     "operations": "api:operation-list",
     "rollouts": "api:rollout-list",
     "backups": "api:backup-list",
+    "orphans": "api:orphan-list",
     "hosts": "api:host-list",
     "blobs": "api:blob-list",
 }

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils.timezone import localtime
 
 from instances import orphans
 from instances.console import NOT_FOUND, USAGE, ConsoleCommand, add_common
@@ -25,20 +26,21 @@ class Command(ConsoleCommand):
         add_common(remove)
 
     def do_list(self, **options: Any) -> None:
-        found = list(Orphan.objects.select_related("host"))
+        found: list[Any] = list(orphans.named(Orphan.objects.select_related("host")))
         if options["json"]:
             self.print_json([document(orphan) for orphan in found])
         elif not found:
             self.stdout.write("Nothing is left over.")
         else:
             self.print_table(
-                ("NAME", "KIND", "HOST", "FIRST SEEN", "PROBLEM"),
+                ("NAME", "KIND", "HOST", "FIRST SEEN", "OF", "PROBLEM"),
                 (
                     (
                         orphan.name,
                         orphan.get_kind_display(),
                         orphan.host.name,
-                        f"{orphan.first_seen_at:%Y-%m-%d %H:%M}",
+                        f"{localtime(orphan.first_seen_at):%Y-%m-%d %H:%M}",
+                        orphan.made_for or "",
                         orphan.problem or ("being removed" if orphan.removal_asked_at else ""),
                     )
                     for orphan in found
@@ -48,28 +50,28 @@ class Command(ConsoleCommand):
     def do_remove(self, name: str | None, **options: Any) -> None:
         if (name is None) is not options["all"]:
             raise CommandError("Name one orphan, or say --all.", returncode=USAGE)
-        found = Orphan.objects.select_related("host")
+        found = orphans.named(Orphan.objects.select_related("host"))
         chosen = list(found if options["all"] else found.filter(name=name))
         if not chosen and not options["all"]:
             raise CommandError(f"There is no orphan {name}. See: manage.py orphan list", returncode=NOT_FOUND)
         if not options["yes"]:
-            names = "\n  ".join(str(orphan) for orphan in chosen)
-            raise CommandError(f"This deletes, with all that is in it:\n  {names}\nSay --yes.", returncode=USAGE)
-        for orphan in chosen:
-            orphans.ask_removal(orphan, None)
+            lost = "\n  ".join(f"{orphan}: {orphans.loss(orphan)}" for orphan in chosen)
+            raise CommandError(f"This would be lost for ever:\n  {lost}\nSay --yes.", returncode=USAGE)
+        orphans.ask_removal(chosen, None)
         if options["json"]:
             self.print_json([document(orphan) for orphan in chosen])
         else:
             self.stdout.write(f"The removal of {len(chosen)} is asked for.")
 
 
-def document(orphan: Orphan) -> dict[str, Any]:
-    """An orphan as the command prints it."""
+def document(orphan: Any) -> dict[str, Any]:
+    """An orphan of ``orphans.named`` as the command prints it."""
     return {
         "name": orphan.name,
         "kind": orphan.kind,
         "host": orphan.host.name,
         "instance": orphan.instance_id,
+        "made_for": orphan.made_for,
         "first_seen_at": orphan.first_seen_at,
         "removal_asked_at": orphan.removal_asked_at,
         "problem": orphan.problem,
