@@ -136,6 +136,7 @@ def test_the_root_says_where_to_find_what(api: Api) -> None:
             "osdomains",
             "operations",
             "rollouts",
+            "orphans",
             "backups",
             "hosts",
             "blobs",
