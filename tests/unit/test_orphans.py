@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import threading
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 from io import StringIO
@@ -134,6 +135,41 @@ def test_one_that_got_a_row_meanwhile_is_left_alone(host: Host, layout: Embedded
     assert not Orphan.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_who_brings_the_instance_back_waits_for_a_removal_that_has_begun(
+    host: Host, layout: EmbeddedLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise files of the new one would go with those of the old."""
+    instance = make_installed(host=host, removed_at=timezone.now(), desired_state=Desired.REMOVED)
+    make_backup(instance=instance, completed_at=timezone.now())
+    made = directory(layout, instance.pk)
+    orphans.look_for(host)
+    orphans.ask_removal(Orphan.objects.all(), None)
+    deployer, order, asks = deployer_for(host.kind), [], threading.Event()
+    remove = deployer.remove_orphan
+
+    def bring_back() -> None:
+        asks.set()
+        operations.bring_back(Instance.objects.get(pk=instance.pk), SYSTEM)
+        order.append("brought back")
+        connection.close()
+
+    thread = threading.Thread(target=bring_back)
+
+    def meanwhile(orphan: OrphanSpec) -> None:
+        thread.start()
+        asks.wait()
+        thread.join(0.5)
+        remove(orphan)
+        order.append("removed")
+
+    monkeypatch.setattr(deployer, "remove_orphan", meanwhile)
+    orphans.remove_due(host)
+    thread.join()
+    assert order == ["removed", "brought back"]
+    assert not made.exists()
+
+
 def test_an_archive_without_a_row_is_found_and_removed(host: Host, layout: EmbeddedLayout) -> None:
     name = f"{secrets.token_hex(16)}/x.tar"
     write(name)
@@ -250,7 +286,7 @@ def test_a_search_takes_the_same_queries_however_many_there_are(host: Host, layo
 
 
 def test_what_was_asked_for_is_removed_by_its_host_s_worker_and_leaves_the_list(
-    host: Host, layout: EmbeddedLayout, django_capture_on_commit_callbacks: Any
+    host: Host, layout: EmbeddedLayout
 ) -> None:
     """Also what went with it: a directory's service is ended first."""
     number = secrets.token_hex(16)
