@@ -52,6 +52,8 @@ class Cluster:
             check=True,
             stdout=subprocess.DEVNULL,
             cwd=self.directory,
+            # Nothing of whoever starts it: a server is not one of the processes that a test looks for afterwards.
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
         )
 
 

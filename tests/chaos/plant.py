@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -41,23 +42,25 @@ SETTINGS = {
 
 
 class Plant(Product):
-    """``place``: where its data directory is made. ``prepared``: which versions it finds prepared already."""
+    """``disk_bytes``: of a disk of its own, where it gets one (needs root)."""
 
     def __init__(
         self,
         environment: Mapping[str, str] | None = None,
-        place: Path | None = None,
-        prepared: Collection[str] = (OLD, NEW),
+        disk_bytes: int = 0,
     ) -> None:
-        prepare(*prepared)
+        prepare(OLD, NEW)
         # Short, because a unix socket lies in it: its path has 107 bytes at most (unix(7)).
-        data_dir = Path(tempfile.mkdtemp(prefix="mi-", dir=place)) / "data"
+        data_dir = Path(tempfile.mkdtemp(prefix="mi-")) / "data"
         data_dir.mkdir(mode=0o700)
+        self.has_disk = bool(disk_bytes)
+        if disk_bytes:
+            options = f"size={disk_bytes},mode=700"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", data_dir], check=True)
         (data_dir / "versions").mkdir(mode=0o700)
-        for release in prepared:
+        for release in (OLD, NEW):
             name = version(release).directory_name
             (data_dir / "versions" / name).symlink_to(VERSIONS / name)
-        self.prepared = tuple(prepared)
         self.marks: dict[str, set[str]] = {}
         """What users have written, by instance."""
         super().__init__(data_dir, {**SETTINGS, "INSTANCE_PORTS": free_range(), **(environment or {})})
@@ -76,7 +79,7 @@ class Plant(Product):
         from instances import operations
         from instances.models import Version
 
-        for name in self.prepared:
+        for name in (OLD, NEW):
             row = Version.objects.get(name=name)
             if row.preparation == "none":
                 operations.prepare(row, operations.SYSTEM)
@@ -86,6 +89,8 @@ class Plant(Product):
         """Stop it and take it away; what outlived it."""
         self.stop()
         left = self.end_leftovers()
+        if self.has_disk:
+            subprocess.run(["umount", "--lazy", self.data_dir], check=True)
         shutil.rmtree(self.data_dir.parent)
         return [f"the process {command}" for command in left.values()]
 
@@ -192,11 +197,9 @@ def marks_of(database: Path) -> set[str]:
 
 
 @contextmanager
-def plant(
-    environment: Mapping[str, str] | None = None, place: Path | None = None, prepared: Collection[str] = (OLD, NEW)
-) -> Iterator[Plant]:
+def plant(environment: Mapping[str, str] | None = None, disk_bytes: int = 0) -> Iterator[Plant]:
     """One that runs, and is gone afterwards."""
-    made = Plant(environment, place, prepared)
+    made = Plant(environment, disk_bytes)
     try:
         made.open()
         yield made
