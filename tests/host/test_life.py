@@ -180,8 +180,11 @@ class TestLife:
         visiting = threading.Thread(target=visit)
         visiting.start()
         try:
+            # A page of before and one of after are a part of what is told: neither is left to who comes first.
+            wait_for("a page before the update", lambda: "200" in seen, 30)
             operator.change("instances", party.id, {}, target)
             found = operator.settled(party.id, 300)
+            wait_for("a page after the update", lambda: seen[-1] == "200", 30)
         finally:
             done.set()
             visiting.join()
