@@ -79,7 +79,7 @@ def hide(value: str) -> str:
 
 
 def _add_origin(sender: type[Model], instance: LogEntry, **kwargs: Any) -> None:
-    """By which way it came, and which user of the operating system it was where nobody had logged in."""
+    """By which way it came, and who it was: the user, or that of the operating system where nobody had logged in."""
     found = dict(instance.additional_data or {})
     found.setdefault("via", _via.get())
     if _who.get():
@@ -88,7 +88,10 @@ def _add_origin(sender: type[Model], instance: LogEntry, **kwargs: Any) -> None:
 
 
 class AuditMiddleware:
-    """Whatever is written during a request was done by its user. After Django's AuthenticationMiddleware."""
+    """Whatever is written during a request was done by its user. After Django's AuthenticationMiddleware.
+
+    The user's name is kept besides: the log still says it when the account is deleted.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -96,12 +99,14 @@ class AuditMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         user = getattr(request, "user", None)
         actor = user if user is not None and user.is_authenticated else None
-        token = _via.set(Origin.API if request.path.startswith("/api") else Origin.ADMIN)
+        via = _via.set(Origin.API if request.path.startswith("/api") else Origin.ADMIN)
+        who = _who.set(actor.get_username() if actor is not None else "")
         try:
             with set_extra_data({"actor": actor, "remote_addr": remote_address(request)}):
                 return self.get_response(request)
         finally:
-            _via.reset(token)
+            _via.reset(via)
+            _who.reset(who)
 
 
 def remote_address(request: HttpRequest) -> str | None:
@@ -117,6 +122,7 @@ def identify(user: User) -> None:
     context = auditlog_value.get(None)
     if context is not None:
         context["actor"] = user
+        _who.set(user.get_username())
 
 
 @contextmanager
@@ -146,10 +152,37 @@ def note(subject: Model, action: str, request: HttpRequest | None = None) -> Non
 
 def entries_of(instance: Instance) -> QuerySet[LogEntry]:
     """All that was done to an instance: to its row, and by operations, backups and locks that name it."""
-    own = Q(content_type__app_label="instances", content_type__model="instance", object_pk=instance.pk)
-    named = Q(additional_data__instance=instance.pk)
-    found: QuerySet[LogEntry] = LogEntry.objects.filter(own | named)
+    found: QuerySet[LogEntry] = LogEntry.objects.filter(belonging_to(instance.pk))
     return found.select_related("actor", "content_type").order_by("-timestamp", "-id")
+
+
+def belonging_to(instance_id: str) -> Q:
+    """The entries of an instance, which may be gone."""
+    own = Q(content_type__app_label="instances", content_type__model="instance", object_pk=instance_id)
+    return own | Q(additional_data__instance=instance_id)
+
+
+def who(entry: LogEntry) -> str:
+    """The name of the one who did it; empty for the system itself. Reads ``actor``."""
+    return str(entry.actor or (entry.additional_data or {}).get("who") or "")
+
+
+def via(entry: LogEntry) -> Origin | None:
+    """By which way; None where that was not written down."""
+    found = (entry.additional_data or {}).get("via")
+    return Origin(found) if found in Origin.values else None
+
+
+def changes(entry: LogEntry) -> dict[str, tuple[str | None, str | None]]:
+    """Before and after, by field; None for nothing. A secret that was changed is hidden on both sides."""
+    pairs: dict[str, list[Any]] = entry.changes_dict
+    read = {name: (_value(pair[0]), _value(pair[1])) for name, pair in pairs.items() if len(pair) == 2}
+    return {name: pair for name, pair in read.items() if pair[0] != pair[1] or pair[0] == HIDDEN}
+
+
+def _value(written: Any) -> str | None:
+    """auditlog writes texts, and "None" for null."""
+    return None if written in (None, "None", "") else str(written)
 
 
 def prune() -> None:

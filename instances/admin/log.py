@@ -15,7 +15,6 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 
 from instances import audit
 from instances.admin.base import DropdownFilter, ModelAdmin
-from instances.choices import Origin
 from instances.models import Instance
 
 if admin.site.is_registered(LogEntry):
@@ -70,7 +69,7 @@ class LogAdmin(ModelAdmin[LogEntry]):
 
     @admin.display(description=_("who"))
     def who(self, entry: LogEntry) -> str:
-        return str(entry.actor or (entry.additional_data or {}).get("who") or _("the system itself"))
+        return audit.who(entry) or str(_("the system itself"))
 
     @admin.display(description=_("what"))
     def what(self, entry: LogEntry) -> str:
@@ -82,17 +81,15 @@ class LogAdmin(ModelAdmin[LogEntry]):
 
     @admin.display(description=_("before → after"))
     def changed(self, entry: LogEntry) -> SafeString | str:
-        changes: dict[str, list[Any]] = entry.changes_dict
-        pairs = ((name, _short(pair[0]), _short(pair[1])) for name, pair in changes.items() if len(pair) == 2)
-        rows = [row for row in pairs if row[1] != row[2] or row[1] == audit.HIDDEN]
+        rows = ((name, _short(before), _short(after)) for name, (before, after) in audit.changes(entry).items())
         return format_html_join(SafeString("<br>"), "{}: {} → {}", rows) or "–"
 
     @admin.display(description=_("via"))
     def via(self, entry: LogEntry) -> str:
-        via = (entry.additional_data or {}).get("via")
-        return str(Origin(via).label) if via in Origin.values else "–"
+        found = audit.via(entry)
+        return str(found.label) if found is not None else "–"
 
 
-def _short(value: Any) -> str:
-    text = "–" if value in (None, "None", "") else str(value)
+def _short(value: str | None) -> str:
+    text = value or "–"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.urls import re_path
 
+from instances.api.views.audit import AuditView
 from instances.api.views.backups import (
     ArchiveView,
     BackupCloneView,
@@ -76,3 +77,5 @@ urlpatterns = [
     re_path(r"^blobs/(?P<pk>[^/]+)/?$", PictureView.as_view(), name="blob-detail"),
     re_path(r"", NotFoundView.as_view(), name="not-found"),
 ]
+    re_path(r"^audit/?$", AuditView.as_view(READ_LIST), name="audit-list"),
+    re_path(r"^audit/(?P<pk>[^/]+)/?$", AuditView.as_view(READ_ONE), name="audit-detail"),

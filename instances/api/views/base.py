@@ -27,6 +27,7 @@ API_ROUTES = {
     "rollouts": "api:rollout-list",
     "backups": "api:backup-list",
     "orphans": "api:orphan-list",
+    "audit": "api:audit-list",
     "hosts": "api:host-list",
     "blobs": "api:blob-list",
 }
