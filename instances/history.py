@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,7 +11,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from instances.choices import State
-from instances.models import Instance, StateChange
+from instances.models import Host, Instance, StateChange
 
 
 def change_state(instance: Instance, state: State) -> bool:
@@ -27,9 +28,29 @@ def change_state(instance: Instance, state: State) -> bool:
         )
         if changed != 1:
             return False
-        StateChange.objects.create(instance_id=instance.pk, state=state, at=now)
+        StateChange.objects.create(instance_id=instance.pk, state=state, wanted=instance.desired_state, at=now)
     instance.observed_state, instance.state_since = state, now
     return True
+
+
+def note_wanted(instance: Instance) -> None:
+    """Write down that another state is wanted, while the observed one stays as it is: one INSERT."""
+    StateChange.objects.create(
+        instance_id=instance.pk, state=instance.observed_state, wanted=instance.desired_state, at=timezone.now()
+    )
+
+
+def note_silence(host: Host, instances: Iterable[Instance]) -> None:
+    """Write down that nobody looked at these instances of the host since it was heard of: one INSERT, if that is so."""
+    now = timezone.now()
+    if host.is_heard or host.last_seen is None or host.last_seen > now:
+        return
+    StateChange.objects.bulk_create(
+        StateChange(instance_id=row.pk, state=state, wanted=row.desired_state, at=at)
+        for row in instances
+        if row.is_installed
+        for state, at in ((State.UNKNOWN, host.last_seen), (State(row.observed_state), now))
+    )
 
 
 def prune() -> None:

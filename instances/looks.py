@@ -55,6 +55,7 @@ def look_after(host: Host) -> None:
     except ServiceManagerUnreachable as error:
         logger.warning("Host %s: %s", host, error)
         return
+    history.note_silence(host, rows)
     for row in rows:
         unit = units.get(row.id, UnitState.STOPPED)
         operation: str | None = row.operation_kind  # type: ignore[attr-defined]

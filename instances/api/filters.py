@@ -18,8 +18,20 @@ from rest_framework_json_api.django_filters import DjangoFilterBackend
 from rest_framework_json_api.utils import get_included_resources
 
 from instances.api.errors import BadParameter
-from instances.choices import BackupReason, OperationKind, OrphanKind, Outcome, RolloutStatus, State
-from instances.models import Backup, Domain, Host, Instance, Operation, Orphan, Rollout, RolloutItem, Version
+from instances.choices import LOCKABLE, BackupReason, Desired, OperationKind, OrphanKind, Outcome, RolloutStatus, State
+from instances.models import (
+    ActionLock,
+    Backup,
+    Domain,
+    Host,
+    Instance,
+    Operation,
+    Orphan,
+    Rollout,
+    RolloutItem,
+    StateChange,
+    Version,
+)
 from instances.models.host import HEARD_WITHIN
 
 SEARCH = "filter[search]"
@@ -123,10 +135,14 @@ class InstanceFilters(django_filters.FilterSet):  # type: ignore[misc]
     parent_domain = django_filters.CharFilter(field_name="domain__domain")
     osversion = IdFilter(field_name="version")
     host = IdFilter(field_name="host")
+    needs_attention = django_filters.ChoiceFilter(choices=TRUTH, method="filter_attention")
 
     class Meta:
         model = Instance
         fields: list[str] = []
+
+    def filter_attention(self, queryset: QuerySet[Instance], name: str, value: str) -> QuerySet[Instance]:
+        return queryset.exclude(attention="") if value == "true" else queryset.filter(attention="")
 
     def filter_state(self, queryset: QuerySet[Instance], name: str, value: str) -> QuerySet[Instance]:
         """By the state as it is shown (``Instance.state``)."""
@@ -189,6 +205,24 @@ class BackupFilters(django_filters.FilterSet):  # type: ignore[misc]
     def filter_removed(self, queryset: QuerySet[Backup], name: str, value: str) -> QuerySet[Backup]:
         """Those of instances that are removed, and can be brought back."""
         return queryset.filter(instance__removed_at__isnull=value == "false")
+
+
+class LockFilters(django_filters.FilterSet):  # type: ignore[misc]
+    instance = django_filters.CharFilter(field_name="instance_id")
+    action = django_filters.ChoiceFilter(choices=[(kind.value, kind.label) for kind in LOCKABLE])
+
+    class Meta:
+        model = ActionLock
+        fields: list[str] = []
+
+
+class StateChangeFilters(django_filters.FilterSet):  # type: ignore[misc]
+    state = django_filters.ChoiceFilter(choices=State.choices)
+    wanted = django_filters.ChoiceFilter(choices=Desired.choices)
+
+    class Meta:
+        model = StateChange
+        fields: list[str] = []
 
 
 class RolloutFilters(django_filters.FilterSet):  # type: ignore[misc]

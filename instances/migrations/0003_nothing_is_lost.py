@@ -109,6 +109,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('new', 'new'), ('installing', 'installing'), ('installing-failed', 'installation failed'), ('active', 'active'), ('error', 'error'), ('starting', 'starting'), ('sleeping', 'sleeping'), ('stopped', 'stopped'), ('updating', 'updating'), ('update-failed', 'update failed'), ('removing', 'removing'), ('unknown', 'unknown')], max_length=20, verbose_name='state')),
+                ('wanted', models.CharField(choices=[('active', 'active'), ('stopped', 'stopped'), ('removed', 'removed')], default='active', max_length=20, verbose_name='wanted state')),
                 ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='time')),
             ],
             options={

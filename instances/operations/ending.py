@@ -71,9 +71,10 @@ def take_back(operation: Operation) -> None:
     if operation.instance_id is None:
         return
     instance = Instance.objects.get(pk=operation.instance_id)
-    if operation.previous_desired:
+    if operation.previous_desired and operation.previous_desired != instance.desired_state:
         instance.desired_state = Desired(operation.previous_desired)
         instance.save(update_fields=["desired_state"])
+        history.note_wanted(instance)
     if not instance.is_installed:
         history.change_state(instance, states.observed(instance.facts(None), UnitState.STOPPED))
 

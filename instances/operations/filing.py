@@ -112,14 +112,17 @@ def file(kind: OperationKind, instance: Instance, request: Request, details: Det
 
 def begin(operation: Operation, instance: Instance) -> None:
     """Write what is wanted from now on, and send the task (after the commit) unless it waits for another."""
-    kind = OperationKind(operation.kind)
+    kind, wanted = OperationKind(operation.kind), instance.desired_state
     if kind in DESIRED:
         instance.desired_state = DESIRED[kind]
         instance.save(update_fields=["desired_state"])
     if kind in (OperationKind.REMOVE, OperationKind.PURGE):
         _cancel_postponed(instance)
-    if kind in _SEEN_AT_ONCE:
-        history.change_state(instance, states.observed(instance.facts(kind), UnitState.STOPPED))
+    seen = kind in _SEEN_AT_ONCE and history.change_state(
+        instance, states.observed(instance.facts(kind), UnitState.STOPPED)
+    )
+    if not seen and instance.desired_state != wanted:
+        history.note_wanted(instance)
     if operation.waits_for is None or operation.waits_for.is_finished:
         messages.run(operation)
 

@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from instances.choices import OperationKind, Origin, Outcome, State
-from instances.models import Instance, Operation
+from instances.models import Instance, Operation, StateChange
 from tests.commands.conftest import Run
 from tests.conftest import PROJECT
 from tests.factories import make_domain, make_host, make_installed, make_instance, make_version
@@ -268,3 +269,23 @@ def test_without_a_database_the_error_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "make run" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_history_tells_the_availability_and_the_time_in_each_state(manage: Run) -> None:
+    instance = make_installed(slug="assembly")
+    assert "Nothing is known" in manage("instance", "history", "assembly").out
+    for hours, state in ((4, State.ACTIVE), (2, State.ERROR), (1, State.ACTIVE)):
+        StateChange.objects.create(instance=instance, state=state, at=timezone.now() - timedelta(hours=hours))
+    shown = manage("instance", "history", "assembly").out
+    assert "75 %, outages: 1, down: 1:00:00" in shown
+    assert [line.split() for line in shown.splitlines()[-2:]] == [["active", "3:00:00"], ["error", "1:00:00"]]
+    document = json.loads(manage("instance", "history", "assembly", "--days", "1", "--json").out)
+    assert (document["availability"], document["outages"]) == (75.0, 1)
+    Instance.objects.update(removed_at=timezone.now())
+    assert manage("instance", "history", "assembly").code == 0
+
+
+@pytest.mark.parametrize("days", ["0", "x", "-3", "99999"])
+def test_history_refuses_days_that_are_none(manage: Run, days: str) -> None:
+    make_installed(slug="assembly")
+    assert "is no number of days" in manage("instance", "history", "assembly", f"--days={days}").error

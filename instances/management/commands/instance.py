@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 
-from instances import operations
+from instances import availability, operations
 from instances.choices import Db, Mode, State
 from instances.console import (
     NOT_FOUND,
@@ -79,6 +80,9 @@ class Command(ConsoleCommand):
             add_at(startable)
             add_common(startable, waits=True)
         self.naming(show)
+        past = self.naming(actions.add_parser("history", help="show the availability, and the time in each state"))
+        past.add_argument("--days", type=days, default=30, metavar="DAYS", help="of the last DAYS (default: 30)")
+        add_common(past)
         self.naming(update).add_argument("version_name", metavar="VERSION", help="the name of a registered version")
         add_at(update)
         add_common(update, waits=True)
@@ -145,6 +149,25 @@ class Command(ConsoleCommand):
             for name, value in document.items():
                 self.stdout.write(f"{name:{width}}  {value}".rstrip())
 
+    def do_history(self, instance: str, days: int, **options: Any) -> None:
+        """Of a present instance, or else of a removed one."""
+        found = find_any(instance)
+        report = availability.report(found, days)
+        if options["json"]:
+            self.print_json({"instance": found.pk, **report.document})
+        elif report.since is None:
+            self.stdout.write(f"Nothing is known of {found} in this time: its state has not changed yet.")
+        else:
+            figures = report.figures
+            share = "nothing is counted" if figures.percent is None else f"{figures.percent:g} %"
+            down = str(figures.down).partition(".")[0]
+            since = timezone.localtime(report.since)
+            self.stdout.write(
+                f"{found} since {since:%Y-%m-%d %H:%M}: {share}, outages: {figures.outages}, down: {down}"
+            )
+            times = report.times.items()
+            self.print_table(("STATE", "TIME"), ((state.value, str(time).partition(".")[0]) for state, time in times))
+
     def do_start(self, instance: str, **options: Any) -> None:
         found = find_instance(instance)
         # One whose creation failed is started by creating it again.
@@ -181,17 +204,29 @@ class Command(ConsoleCommand):
 
     def do_purge(self, instance: str, yes: bool, **options: Any) -> None:
         """Of a present instance, or else of a removed one."""
-        try:
-            found = find_instance(instance)
-        except CommandError as error:
-            if error.returncode != NOT_FOUND:
-                raise
-            found = find_removed(instance)
+        found = find_any(instance)
         count = found.backups.complete().count()
         if not yes and not confirmed(f"Delete {found} ({found.event_name}) and its {count} backups for ever?"):
             raise CommandError("Nothing was purged. Without a terminal, confirm with --yes.", returncode=USAGE)
         operation = operations.purge(found, REQUEST)
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+
+def days(text: str) -> int:
+    """Raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and int(text) > 0):
+        raise ArgumentTypeError(f"{text!r} is no number of days. Write one from 1 to 9999.")
+    return int(text)
+
+
+def find_any(name: str) -> Instance:
+    """A present instance, or else a removed one. Exits as the two do that it asks."""
+    try:
+        return find_instance(name)
+    except CommandError as error:
+        if error.returncode != NOT_FOUND:
+            raise
+        return find_removed(name)
 
 
 def find_removed(name: str) -> Instance:

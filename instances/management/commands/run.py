@@ -17,8 +17,8 @@ from django.db import DatabaseError
 
 from deployers.errors import DeployError
 from deployers.services.supervisor_conf import Program, write_supervisord_conf
-from instances import first_run
-from instances.models import Host
+from instances import first_run, history
+from instances.models import Host, Instance
 
 
 class Command(BaseCommand):
@@ -47,8 +47,10 @@ class Command(BaseCommand):
                 "Does it run? Does DATABASE_URL name the right one?"
             ) from error
         self.call("collectstatic", interactive=False)
-        # What was seen before this start is not true any more: nothing runs.
-        Host.objects.filter(name=first_run.HOST).update(last_seen=None)
+        # What was seen before this start is not true any more: nothing runs, and nobody has looked meanwhile.
+        for host in Host.objects.filter(name=first_run.HOST):
+            history.note_silence(host, Instance.objects.present().filter(host=host))
+            Host.objects.filter(pk=host.pk).update(last_seen=None)
         account = first_run.make_account()
         if not options["bare"]:
             first_run.register()
