@@ -83,6 +83,31 @@ class ActionLocked(OperationRefused):
         )
 
 
+class AlreadyLocked(OperationRefused):
+    """There is a lock on this action already, with its own reason."""
+
+    code = "already_locked"
+
+    def __init__(self, lock: ActionLock) -> None:
+        self.lock = lock
+        super().__init__(
+            _("%(action)s is locked on %(instance)s already: %(reason)s. Delete that lock first.")
+            % {"action": lock.get_action_display(), "instance": lock.instance, "reason": lock.reason}
+        )
+
+
+class NothingToTry(OperationRefused):
+    """The system has not tried in vain to bring the instance where it is wanted."""
+
+    code = "nothing_to_try"
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        super().__init__(
+            _("Nothing was tried in vain on %(instance)s, so there is nothing to try again.") % {"instance": instance}
+        )
+
+
 class AlreadyPostponed(OperationRefused):
     """The same was asked for already, for a later time."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Prefetch, QuerySet
 
-from instances.models import Instance, Operation, OperationStep
+from instances.models import ActionLock, Instance, Operation, OperationStep
 
 
 def with_subjects(operations: QuerySet[Operation]) -> QuerySet[Operation]:
@@ -13,7 +13,7 @@ def with_subjects(operations: QuerySet[Operation]) -> QuerySet[Operation]:
 
 
 def with_operations(instances: QuerySet[Instance], *, whole: bool = False) -> QuerySet[Instance]:
-    """Instances with all that their address is made of, and their unfinished operation; two more queries.
+    """Instances with all that their address is made of, unfinished operation, and locks; three more queries.
 
     ``whole``: with the output of the operation's steps, which may be long.
     """
@@ -24,5 +24,6 @@ def with_operations(instances: QuerySet[Instance], *, whole: bool = False) -> Qu
         steps = OperationStep.objects.only("operation_id", "position", "status")
         unfinished = unfinished.prefetch_related(Prefetch("steps", steps))
     return instances.select_related("domain", "host", "version", "projector_logo").prefetch_related(
-        Prefetch("operations", unfinished, to_attr="unfinished_operations")
+        Prefetch("operations", unfinished, to_attr="unfinished_operations"),
+        Prefetch("locks", ActionLock.objects.select_related("locked_by")),
     )

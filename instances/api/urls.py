@@ -20,8 +20,10 @@ from instances.api.views.backups import (
 from instances.api.views.base import APIRoot, NotFoundView
 from instances.api.views.blobs import PictureView, UploadView
 from instances.api.views.domains import DomainView
+from instances.api.views.history import AvailabilityView, HistoryView
 from instances.api.views.hosts import HostView
 from instances.api.views.instances import InstanceView
+from instances.api.views.locks import LockView
 from instances.api.views.operations import OperationView
 from instances.api.views.orphans import OrphanView
 from instances.api.views.rollouts import RolloutView
@@ -46,6 +48,12 @@ urlpatterns = [
         name="instance-bring-back",
     ),
     re_path(r"^instances/(?P<pk>[^/]+)/purge/?$", PurgeView.as_view({"post": "purge"}), name="instance-purge"),
+    re_path(r"^instances/(?P<instance>[^/]+)/history/?$", HistoryView.as_view(READ_LIST), name="instance-history"),
+    re_path(
+        r"^instances/(?P<pk>[^/]+)/availability/?$",
+        AvailabilityView.as_view({"get": "show"}),
+        name="instance-availability",
+    ),
     re_path(r"^backups/?$", BackupView.as_view(WRITE_LIST), name="backup-list"),
     re_path(r"^backups/(?P<pk>[^/]+)/?$", BackupView.as_view(KEPT_ONE), name="backup-detail"),
     re_path(r"^backups/(?P<pk>[^/]+)/archive/?$", ArchiveView.as_view(), name="backup-archive"),
@@ -69,13 +77,15 @@ urlpatterns = [
         RolloutView.as_view({**READ_ONE, "patch": "partial_update"}),
         name="rollout-detail",
     ),
+    re_path(r"^locks/?$", LockView.as_view({**READ_LIST, "post": "create"}), name="lock-list"),
+    re_path(r"^locks/(?P<pk>[^/]+)/?$", LockView.as_view(KEPT_ONE), name="lock-detail"),
     re_path(r"^orphans/?$", OrphanView.as_view(READ_LIST), name="orphan-list"),
     re_path(r"^orphans/(?P<pk>[^/]+)/?$", OrphanView.as_view(KEPT_ONE), name="orphan-detail"),
+    re_path(r"^audit/?$", AuditView.as_view(READ_LIST), name="audit-list"),
+    re_path(r"^audit/(?P<pk>[^/]+)/?$", AuditView.as_view(READ_ONE), name="audit-detail"),
     re_path(r"^hosts/?$", HostView.as_view(READ_LIST), name="host-list"),
     re_path(r"^hosts/(?P<pk>[^/]+)/?$", HostView.as_view(READ_ONE), name="host-detail"),
     re_path(r"^blobs/?$", UploadView.as_view(), name="blob-list"),
     re_path(r"^blobs/(?P<pk>[^/]+)/?$", PictureView.as_view(), name="blob-detail"),
     re_path(r"", NotFoundView.as_view(), name="not-found"),
 ]
-    re_path(r"^audit/?$", AuditView.as_view(READ_LIST), name="audit-list"),
-    re_path(r"^audit/(?P<pk>[^/]+)/?$", AuditView.as_view(READ_ONE), name="audit-detail"),

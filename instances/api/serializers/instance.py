@@ -16,6 +16,7 @@ from instances.api.fields import (
     RelatedField,
     registered_domains,
 )
+from instances.api.serializers.lock import InstanceLockSerializer
 from instances.api.serializers.resource import ResourceSerializer
 from instances.choices import BackupInterval, Db, Mode
 from instances.models import Domain, Instance, Operation, Version
@@ -66,6 +67,8 @@ class InstanceSerializer(ResourceSerializer):
     state = serializers.CharField(read_only=True)
     created_date = serializers.DateTimeField(source="created_at", format="%Y-%m-%d", read_only=True)
     progress = serializers.SerializerMethodField()
+    needs_attention = serializers.CharField(source="attention", read_only=True)
+    locks = InstanceLockSerializer(many=True, read_only=True)
     osversion = RelatedField(
         resource="osversions",
         source="version",
@@ -94,6 +97,9 @@ class InstanceSerializer(ResourceSerializer):
             "observed_state",
             "failure",
             "progress",
+            "needs_attention",
+            "retry_at",
+            "locks",
             "state_since",
             "created_at",
             "installed_at",
@@ -102,7 +108,15 @@ class InstanceSerializer(ResourceSerializer):
             "host",
             "operation",
         ]
-        read_only_fields = ["desired_state", "observed_state", "failure", "state_since", "created_at", "installed_at"]
+        read_only_fields = [
+            "desired_state",
+            "observed_state",
+            "failure",
+            "retry_at",
+            "state_since",
+            "created_at",
+            "installed_at",
+        ]
         # The model's own checks say which attribute is to blame; see validate().
         validators: list[Any] = []
 

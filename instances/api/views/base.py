@@ -26,6 +26,7 @@ API_ROUTES = {
     "operations": "api:operation-list",
     "rollouts": "api:rollout-list",
     "backups": "api:backup-list",
+    "locks": "api:lock-list",
     "orphans": "api:orphan-list",
     "audit": "api:audit-list",
     "hosts": "api:host-list",
