@@ -3,13 +3,14 @@
 Counted is the time in which an instance was wanted active and there was something to answer: before its creation has
 ended, while it is stopped on purpose, while it is being removed, and where nobody looked (its host was not heard of),
 nothing is counted. Of what is counted, ``active`` and ``sleeping`` are available: a sleeping one answers the first
-request. All else is an outage, updates and starts too: a visitor sees a page that asks for patience.
+request, and so its waking is available, too, if it does wake. All else is an outage, updates and other starts included:
+a visitor sees a page that asks for patience.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import floor
 from typing import Any
@@ -26,12 +27,13 @@ NOTHING = timedelta(0)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A state that held without a break. ``wanted``: of the operator, at that time."""
+    """A state that held without a break. ``wanted``: of the operator, at that time. ``wakes``: it was asleep before."""
 
     state: State
     wanted: Desired
     since: datetime
     until: datetime
+    wakes: bool = False
 
     @property
     def lasted(self) -> timedelta:
@@ -39,16 +41,16 @@ class Span:
 
     @property
     def is_available(self) -> bool:
-        return self.wanted == Desired.ACTIVE and self.state in ANSWERING
+        return self.wanted == Desired.ACTIVE and (self.wakes or self.state in ANSWERING)
 
     @property
     def is_outage(self) -> bool:
-        return self.wanted == Desired.ACTIVE and self.state in OUTAGE
+        return self.wanted == Desired.ACTIVE and self.state in OUTAGE and not self.wakes
 
     def within(self, since: datetime, until: datetime) -> Span:
         """The part of it between two times; it lasts no time if there is none."""
         begin = min(max(self.since, since), until)
-        return Span(self.state, self.wanted, begin, max(begin, min(self.until, until)))
+        return replace(self, since=begin, until=max(begin, min(self.until, until)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,13 @@ def spans_of(instance: Instance, days: float) -> list[Span]:
 
 
 def _spans(changes: list[StateChange], until: datetime) -> Iterator[Span]:
-    ends = [*(change.at for change in changes[1:]), until]
-    # Of no changes there is no span, whatever the end.
-    for change, end in zip(changes, ends, strict=False):
-        yield Span(State(change.state), Desired(change.wanted), change.at, max(change.at, end))
+    befores = [None, *changes]
+    afters = [*changes[1:], None]
+    for before, change, after in zip(befores, changes, afters, strict=False):
+        end = until if after is None else max(change.at, after.at)
+        wakes = change.state == State.STARTING and before is not None and before.state == State.SLEEPING
+        answers = after is None or after.state in ANSWERING
+        yield Span(State(change.state), Desired(change.wanted), change.at, end, wakes and answers)
 
 
 def figures(spans: Iterable[Span]) -> Availability:

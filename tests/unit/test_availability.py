@@ -106,6 +106,17 @@ def test_states_of_one_outage_that_follow_each_other_are_one(instance: Instance)
     assert availability.figures(availability.spans_of(instance, 1)).outages == 2
 
 
+def test_to_wake_is_available_and_to_fail_at_it_is_not(instance: Instance) -> None:
+    past(instance, (8, State.SLEEPING), (4, State.STARTING), (2, State.ACTIVE))
+    assert percent(instance) == 100
+    past(instance, (8, State.SLEEPING), (4, State.STARTING))
+    assert percent(instance) == 100
+    past(instance, (8, State.SLEEPING), (4, State.STARTING), (2, State.ERROR))
+    assert percent(instance) == 50
+    past(instance, (8, State.ACTIVE), (4, State.STARTING), (2, State.ACTIVE))
+    assert percent(instance) == 75
+
+
 def test_almost_all_the_time_is_never_called_100(instance: Instance) -> None:
     past(instance, (24 * 300, State.ACTIVE), (5 / 3600, State.ERROR), (4 / 3600, State.ACTIVE))
     assert percent(instance, 365) == 99.999

@@ -25,6 +25,8 @@ PERIODS = {1: HOUR / 2, 7: 3 * HOUR, 30: 12 * HOUR, 90: 36 * HOUR, 365: 146 * HO
 """Days that can be chosen, and how long each of the strip's parts is then."""
 DEFAULT_DAYS = 30
 ROWS = 100
+LEAST = 0.0001
+"""A share that is less is not told as a number, which would be 0."""
 BAD = 0.5
 """A part of the strip is red when it was down for longer than this share of what is counted."""
 
@@ -79,7 +81,7 @@ def history_of(instance: Instance, days: int) -> History:
         since=spans[0].since if spans else None,
         strip=_strip(spans, days),
         times=[
-            (str(state.label), state.badge, duration(lasted), percent_text(round(100 * (lasted / whole), 2)))
+            (str(state.label), state.badge, duration(lasted), share_text(lasted / whole))
             for state, lasted in times(spans).items()
         ],
         rows=[_row(span) for span in shown[:ROWS]],
@@ -121,6 +123,10 @@ def _part(spans: list[Span], begin: datetime, length: timedelta) -> Part:
 def percent_text(value: float) -> str:
     """As many digits as it has, at most three."""
     return f"{number_format(f'{value:.3f}'.rstrip('0').rstrip('.'))} %"
+
+
+def share_text(share: float) -> str:
+    return percent_text(round(100 * share, 2)) if share >= LEAST else f"< {percent_text(100 * LEAST)}"
 
 
 def duration(time: timedelta) -> str:
