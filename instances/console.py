@@ -264,6 +264,7 @@ def instance_document(instance: Instance, *, credentials: bool = False) -> dict[
         "url": instance.url,
         "state": instance.state,
         "desired_state": instance.desired_state,
+        "needs_attention": instance.attention,
         "version": instance.version.name,
         "host": instance.host.name,
         "db": instance.db,

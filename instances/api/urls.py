@@ -6,6 +6,7 @@ from typing import Any
 
 from django.urls import re_path
 
+from instances.api.views.attention import TryAgainView
 from instances.api.views.audit import AuditView
 from instances.api.views.backups import (
     ArchiveView,
@@ -48,6 +49,9 @@ urlpatterns = [
         name="instance-bring-back",
     ),
     re_path(r"^instances/(?P<pk>[^/]+)/purge/?$", PurgeView.as_view({"post": "purge"}), name="instance-purge"),
+    re_path(
+        r"^instances/(?P<pk>[^/]+)/try-again/?$", TryAgainView.as_view({"post": "try_again"}), name="instance-try-again"
+    ),
     re_path(r"^instances/(?P<instance>[^/]+)/history/?$", HistoryView.as_view(READ_LIST), name="instance-history"),
     re_path(
         r"^instances/(?P<pk>[^/]+)/availability/?$",

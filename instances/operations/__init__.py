@@ -7,7 +7,18 @@ after the commit. If the message is lost, the periodic look finds the row (see `
 from instances.operations.backups import backup, bring_back, clone, purge, restore, verify
 from instances.operations.ending import begin_due, cancel
 from instances.operations.filing import SYSTEM, Request
-from instances.operations.life import check_update, create, remove, run_as_set, send_test_mail, start, stop, update
+from instances.operations.life import (
+    check_update,
+    create,
+    permission_to_try_again,
+    remove,
+    run_as_set,
+    send_test_mail,
+    start,
+    stop,
+    try_again,
+    update,
+)
 from instances.operations.versions import discard, prepare
 
 __all__ = [
@@ -21,6 +32,7 @@ __all__ = [
     "clone",
     "create",
     "discard",
+    "permission_to_try_again",
     "prepare",
     "purge",
     "remove",
@@ -29,6 +41,7 @@ __all__ = [
     "send_test_mail",
     "start",
     "stop",
+    "try_again",
     "update",
     "verify",
 ]

@@ -6,7 +6,14 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from instances.choices import BackupReason, Desired, OperationKind
-from instances.errors import AlreadyInstalled, BackupUnusable, VersionRefused
+from instances.errors import (
+    AlreadyInstalled,
+    BackupUnusable,
+    InstanceRemoved,
+    NothingToTry,
+    OperationRunning,
+    VersionRefused,
+)
 from instances.models import Backup, Instance, Operation, Version
 from instances.operations.archives import new_backup, refuse_incomplete, take_over
 from instances.operations.filing import (
@@ -19,6 +26,8 @@ from instances.operations.filing import (
 )
 from instances.operations.versions import preparation
 from instances.placement import check_host_supports, choose_host
+
+_TRIES = ("retries", "retry_at", "attention")
 
 
 def create(
@@ -142,6 +151,36 @@ def remove(instance: Instance, request: Request) -> Operation:
     with transaction.atomic():
         last = new_backup(instance, BackupReason.REMOVE, request) if instance.is_installed else None
         return file(OperationKind.REMOVE, instance, request, Details(safety_backup=last))
+
+
+def try_again(instance: Instance, request: Request) -> Operation:
+    """File what the system has tried in vain (see ``healing.py``), now, and let it begin to count its tries anew.
+
+    Raises NothingToTry, OperationRunning, ActionLocked, NotInstalled, InstanceRemoved.
+    """
+    with transaction.atomic():
+        if Instance.objects.hold(instance.pk) is None:
+            raise InstanceRemoved(instance)
+        instance.refresh_from_db(fields=["desired_state", "installed_at", "removed_at", *_TRIES])
+        refuse_removed(instance)
+        running = instance.unfinished_operation
+        if running is not None:
+            raise OperationRunning(running)
+        if not instance.attention and instance.retry_at is None:
+            raise NothingToTry(instance)
+        match instance.desired_state:
+            case Desired.ACTIVE:
+                return start(instance, request)
+            case Desired.STOPPED:
+                return stop(instance, request)
+            case _:
+                return remove(instance, request)
+
+
+def permission_to_try_again(instance: Instance) -> str:
+    """What has been tried may be a removal."""
+    removes = instance.desired_state == Desired.REMOVED
+    return "instances.delete_instance" if removes else "instances.change_instance"
 
 
 def send_test_mail(instance: Instance, recipient: str, request: Request) -> Operation:

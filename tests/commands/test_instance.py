@@ -289,3 +289,19 @@ def test_history_tells_the_availability_and_the_time_in_each_state(manage: Run) 
 def test_history_refuses_days_that_are_none(manage: Run, days: str) -> None:
     make_installed(slug="assembly")
     assert "is no number of days" in manage("instance", "history", "assembly", f"--days={days}").error
+
+
+def test_try_again_files_what_was_tried_in_vain(manage: Run) -> None:
+    instance = make_installed(attention="5 tries were in vain.", retries=5)
+    assert "5 tries were in vain." in manage("instance", "show", instance.slug).out
+    assert manage("instance", "try-again", instance.slug).code == 0
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.requested_via) == (OperationKind.START, Origin.COMMAND)
+    instance.refresh_from_db()
+    assert instance.attention == ""
+
+
+def test_try_again_says_when_there_is_nothing_to_try(manage: Run) -> None:
+    answer = manage("instance", "try-again", make_installed().slug)
+    assert answer.code == 1
+    assert "nothing to try again" in answer.error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -10,7 +11,8 @@ from django.utils import timezone
 from deployers.states import UnitState
 from instances import healing, operations
 from instances.choices import Desired, OperationKind, Origin, Outcome, State
-from instances.models import Instance, Operation
+from instances.errors import ActionLocked, InstanceRemoved, NothingToTry, OperationRunning
+from instances.models import ActionLock, Instance, Operation
 from instances.operations import Request
 from tests.factories import make_installed
 
@@ -94,6 +96,58 @@ def test_nothing_is_filed_against_what_was_asked_for_meanwhile() -> None:
     Instance.objects.update(desired_state=Desired.STOPPED)
     healing.mend(read, UnitState.STOPPED)
     assert not Operation.objects.exists()
+
+
+TRIED: dict[str, Any] = {"attention": "5 tries were in vain.", "retries": 5, "retry_at": timezone.now()}
+
+
+@pytest.mark.parametrize(
+    ("desired", "kind"),
+    [
+        (Desired.ACTIVE, OperationKind.START),
+        (Desired.STOPPED, OperationKind.STOP),
+        (Desired.REMOVED, OperationKind.REMOVE),
+    ],
+)
+def test_to_try_again_files_what_is_missing_and_counts_anew(desired: Desired, kind: OperationKind) -> None:
+    instance = make_installed(**TRIED, desired_state=desired)
+    assert operations.try_again(instance, Request(Origin.API)).kind == kind
+    instance.refresh_from_db()
+    assert (instance.attention, instance.retries, instance.retry_at) == ("", 0, None)
+
+
+def test_after_it_was_tried_again_in_vain_the_system_goes_on() -> None:
+    instance = make_installed(**TRIED)
+    operations.try_again(instance, Request(Origin.API))
+    instance = let_time_pass(instance)
+    before = Operation.objects.count()
+    healing.mend(instance, UnitState.STOPPED)
+    assert Operation.objects.count() == before + 1
+
+
+def test_what_is_waited_for_can_be_tried_at_once() -> None:
+    instance = make_installed(retries=1, retry_at=timezone.now() + timedelta(minutes=5))
+    operations.try_again(instance, Request(Origin.API))
+    assert Operation.objects.get().kind == OperationKind.START
+
+
+def test_without_a_try_there_is_none_to_repeat() -> None:
+    with pytest.raises(NothingToTry):
+        operations.try_again(make_installed(), Request(Origin.API))
+    assert not Operation.objects.exists()
+
+
+def test_what_is_busy_locked_or_gone_is_not_tried_again() -> None:
+    busy, locked, gone = make_installed(**TRIED), make_installed(**TRIED), make_installed(**TRIED)
+    operations.backup(busy, operations.SYSTEM)
+    ActionLock.objects.create(instance=locked, action=OperationKind.START, reason="The assembly is on")
+    Instance.objects.filter(pk=gone.pk).update(removed_at=timezone.now())
+    for instance, refusal in ((busy, OperationRunning), (locked, ActionLocked), (gone, InstanceRemoved)):
+        with pytest.raises(refusal):
+            operations.try_again(instance, Request(Origin.API))
+        instance.refresh_from_db()
+        assert instance.attention
+    assert Operation.objects.count() == 1
 
 
 NOT_REMOVED = {"installed_at": None, "desired_state": Desired.REMOVED}

@@ -42,7 +42,7 @@ PASSWORDS = ("superadmin_password", "admin_initial_password")
 
 
 class Command(ConsoleCommand):
-    help = "Add, list, show, start, stop, update, remove, bring back or purge OpenSlides instances."
+    help = "Add, list, show, start, stop, try again, update, remove, bring back or purge OpenSlides instances."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -90,6 +90,10 @@ class Command(ConsoleCommand):
         remove.add_argument("--yes", action="store_true", help="do not ask")
         add_at(remove)
         add_common(remove, waits=True)
+        again = self.naming(
+            actions.add_parser("try-again", help="try at once what the system has tried in vain, and may do so again")
+        )
+        add_common(again, waits=True)
         back = self.naming(actions.add_parser("bring-back", help="make a removed instance again, of its last backup"))
         back.add_argument("--backup", type=int, metavar="NUMBER", help="of another one of its backups")
         add_common(back, waits=True)
@@ -177,6 +181,10 @@ class Command(ConsoleCommand):
 
     def do_stop(self, instance: str, **options: Any) -> None:
         operation = operations.stop(find_instance(instance), request_of(options))
+        self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
+    def do_try_again(self, instance: str, **options: Any) -> None:
+        operation = operations.try_again(find_instance(instance), request_of(options))
         self.follow(operation, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
 
     def do_update(self, instance: str, version_name: str, **options: Any) -> None:
