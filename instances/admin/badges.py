@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -19,24 +19,40 @@ REACHABLE = (State.ACTIVE, State.SLEEPING, State.STOPPED)
 
 
 class Badge(TypedDict):
-    """What a badge shows: ``colour`` as in :attr:`State.badge`, ``note`` beside it, ``url`` where there is a link."""
+    """What a badge shows: ``colour`` as in :attr:`State.badge`, ``note`` beside it, ``url`` where there is a link.
+
+    ``attention``: why a second badge says that somebody must look; an empty text hides it.
+    """
 
     label: str
     colour: str
     note: str
     url: str
     busy: bool
+    attention: NotRequired[str]
 
 
-def badge(label: str, colour: str, *, live_id: object = "", note: str = "") -> SafeString:
-    """``live_id``: the row's primary key, by which the page's script finds the badge again."""
+def badge(label: str, colour: str, *, live_id: object = "", note: str = "", attention: str | None = None) -> SafeString:
+    """``live_id``: the row's primary key, by which the page's script finds the badge again.
+
+    ``attention``: as in :class:`Badge`; None where no row can need it.
+    """
+    second = SafeString("")
+    if attention is not None:
+        second = format_html(
+            '<span class="mi-badge" data-colour="warning" data-live-attention title="{}"{}>{}</span>',
+            attention,
+            SafeString("" if attention else " hidden"),
+            _("needs attention"),
+        )
     return format_html(
         '<span class="mi-state"{}><span class="mi-badge" data-colour="{}">{}</span>'
-        '<span class="mi-note">{}</span></span>',
+        '<span class="mi-note">{}</span>{}</span>',
         format_html(' data-live-id="{}"', live_id) if live_id else "",
         colour,
         label,
         note,
+        second,
     )
 
 
@@ -78,6 +94,7 @@ def instance_badge(instance: Instance) -> Badge:
         note=note,
         url=address_of(instance),
         busy=bool(kind) or instance.state == State.STARTING,
+        attention=instance.attention,
     )
 
 

@@ -54,12 +54,13 @@ def live_view(request: HttpRequest) -> TemplateResponse:
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """What the user may see of it; eleven queries at most."""
+    """What the user may see of it; thirteen queries at most."""
     user = request.user
     found: dict[str, Any] = {"busy": False, "missing": []}
     if user.has_perm("instances.view_instance"):
         found["tiles"] = _tiles()
         found["total"] = sum(tile.number for tile in found["tiles"])
+        found["attention"] = _attention()
         found["may_add"] = user.has_perm("instances.add_instance")
         if found["total"] == 0:
             found["missing"] = _missing(request)
@@ -92,6 +93,16 @@ def _tiles() -> list[Tile]:
         for state in State
         if state in counts
     ]
+
+
+def _attention() -> dict[str, Any]:
+    """What the system has given up to bring where it is wanted: how many, and the first of them. Two queries."""
+    rows = Instance.objects.present().exclude(attention="")
+    return {
+        "number": rows.count(),
+        "rows": rows.select_related("domain").order_by("-state_since", "pk")[:ROWS],
+        "url": f"{reverse('admin:instances_instance_changelist')}?attention=yes",
+    }
 
 
 def _running() -> list[OperationRow]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from instances import claims, operations
-from instances.choices import OperationKind, Origin, Outcome
+from instances.choices import Desired, OperationKind, Origin, Outcome
 from instances.models import ActionLock, Operation
 from instances.operations import Request
-from tests.factories import make_installed, make_operation, make_user
+from tests.factories import make_backup, make_installed, make_operation, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +93,41 @@ def test_an_action_is_locked_and_unlocked_from_the_instance_s_page(admin_client:
     admin_client.post(f"/admin/instances/actionlock/{lock.pk}/delete/", {"post": "yes"})
     text(admin_client, own)  # with the message that it was deleted
     assert "The assembly is on" not in text(admin_client, own)
+
+
+@pytest.mark.parametrize(
+    ("action", "way", "values"),
+    [
+        ("start", "start", {"desired_state": Desired.STOPPED}),
+        ("stop", "stop", {}),
+        ("update", "update", {}),
+        ("remove", "delete", {}),
+        ("backup", "backup", {}),
+    ],
+)
+def test_the_button_of_a_locked_action_is_off_and_says_why(
+    admin_client: Client, action: str, way: str, values: dict[str, Any]
+) -> None:
+    version, _newer = make_version(name="3.2"), make_version(name="3.3")
+    instance = make_installed(version=version, **values)
+    own = f"/admin/instances/instance/{instance.pk}"
+    button = f'"{own}/{way}/"'
+    assert button in text(admin_client, f"{own}/change/")
+    ActionLock.objects.create(instance=instance, action=action, reason="Votes are <counted>")
+    page = text(admin_client, f"{own}/change/")
+    assert button not in page
+    assert 'title="Votes are &lt;counted&gt;"><button class="mi-button" type="button" disabled>' in page
+    assert '<span class="mi-lock-reason">Votes are &lt;counted&gt;</span>' in page
+    assert text(admin_client, f"{own}/live/").count(" disabled>") == 1
+
+
+def test_a_locked_restore_has_no_link(admin_client: Client) -> None:
+    backup = make_backup()
+    own = f"/admin/instances/instance/{backup.instance_id}/change/"
+    link = f"/admin/instances/backup/{backup.pk}/restore/"
+    assert link in text(admin_client, own)
+    ActionLock.objects.create(instance=backup.instance, action="restore", reason="Votes are counted")
+    assert link not in text(admin_client, own)
 
 
 def test_what_needs_attention_says_why(admin_client: Client) -> None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from instances.choices import OperationKind, State
-from instances.models import Instance
+from instances.models import ActionLock, Instance
 from tests.admin.conftest import signed_in
 from tests.factories import make_domain, make_host, make_installed, make_instance, make_operation, make_version
 
@@ -127,6 +127,7 @@ def test_the_badges_of_all_rows_come_in_one_answer(browser: Client) -> None:
         "note": "",
         "url": "http://127.0.0.1:23000/",
         "busy": False,
+        "attention": "",
     }
     assert rows[stopping.pk]["note"] == "is being stopped"
     assert rows[stopping.pk]["busy"]
@@ -137,15 +138,28 @@ def test_badges_are_for_those_who_may_see_instances(db: None) -> None:
     assert Client().get(BADGES).status_code == 302
 
 
-def test_selected_instances_are_stopped_and_refusals_are_told_one_by_one(browser: Client) -> None:
-    ready, busy, new = make_installed(), make_installed(), make_instance()
+def test_selected_instances_are_stopped_and_who_is_left_out_is_told_with_the_reason(browser: Client) -> None:
+    ready, busy, locked, new = make_installed(), make_installed(), make_installed(), make_instance()
     make_operation(instance=busy)
-    data = {"action": "stop_selected", "_selected_action": [ready.pk, busy.pk, new.pk], "index": "0"}
+    ActionLock.objects.create(instance=locked, action=OperationKind.STOP, reason="Votes are <counted>")
+    chosen = [ready.pk, busy.pk, locked.pk, new.pk]
+    data = {"action": "stop_selected", "_selected_action": chosen, "index": "0"}
     page = browser.post(LIST, data, follow=True).content.decode()
     assert [o.kind for o in ready.operations.all()] == [OperationKind.STOP]
-    assert f"{busy}: Operation" in page
+    assert "3 instances were left out:" in page
+    assert f"{busy}) is not finished" in page
+    assert f"locked on {locked}: Votes are &lt;counted&gt;" in page
     assert f"{new} is not installed" in page
     assert "Asked for on 1 instance." in page
+
+
+def test_of_many_that_are_left_out_some_are_named(browser: Client) -> None:
+    place = {"host": make_host(), "domain": make_domain(), "version": make_version()}
+    chosen = [make_instance(**place).pk for _ in range(25)]
+    page = browser.post(LIST, {"action": "stop_selected", "_selected_action": chosen}, follow=True).content.decode()
+    assert "25 instances were left out:" in page
+    assert page.count("is not installed") == 20
+    assert "and 5 more" in page
 
 
 def test_selected_instances_are_removed_after_a_question(browser: Client) -> None:
@@ -153,9 +167,25 @@ def test_selected_instances_are_removed_after_a_question(browser: Client) -> Non
     data = {"action": "remove_selected", "_selected_action": [instance.pk], "index": "0"}
     page = browser.post(LIST, data).content.decode()
     assert "Remove this instance?" in page
+    assert "is left out" not in page
     assert not instance.operations.exists()
     browser.post(LIST, {**data, "confirmed": "yes"})
     assert [o.kind for o in instance.operations.all()] == [OperationKind.REMOVE]
+
+
+def test_the_question_says_which_are_locked(browser: Client) -> None:
+    ready, locked = make_installed(), make_installed()
+    ActionLock.objects.create(instance=locked, action=OperationKind.REMOVE, reason="Minutes are missing")
+    ActionLock.objects.create(instance=ready, action=OperationKind.STOP, reason="Another reason")
+    data = {"action": "remove_selected", "_selected_action": [ready.pk, locked.pk], "index": "0"}
+    page = browser.post(LIST, data).content.decode()
+    assert page.count("is left out") == 1
+    assert "Minutes are missing" in page
+    assert "Another reason" not in page
+    page = browser.post(LIST, {**data, "confirmed": "yes"}, follow=True).content.decode()
+    assert "Minutes are missing" in page
+    assert ready.operations.exists()
+    assert not locked.operations.exists()
 
 
 def test_djangos_own_bulk_deletion_takes_only_records_of_removed_instances(browser: Client) -> None:

@@ -26,7 +26,7 @@ from instances.admin.base import ChangeList
 from instances.admin.deleting import DeletesHistory
 from instances.admin.instance.backups import BackupViews
 from instances.admin.instance.bulk import InstanceActions
-from instances.admin.instance.filters import RemovedFilter, StateFilter, present
+from instances.admin.instance.filters import AttentionFilter, RemovedFilter, StateFilter, present
 from instances.admin.instance.form import InstanceForm, RecordForm
 from instances.admin.instance.history import HistoryViews
 from instances.admin.instance.page import head_of, is_editable
@@ -59,6 +59,7 @@ class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, HistoryViews, Dele
     list_display_links = ("name",)
     list_filter = (
         StateFilter,
+        AttentionFilter,
         ("version", RelatedDropdownFilter),
         ("domain", RelatedDropdownFilter),
         ("host", RelatedDropdownFilter),
@@ -111,7 +112,13 @@ class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, HistoryViews, Dele
     @admin.display(description=_("state"), ordering="observed_state")
     def state_badge(self, instance: Instance) -> SafeString:
         shown = instance_badge(instance)
-        return badge(shown["label"], shown["colour"], live_id=instance.pk, note=shown["note"])
+        return badge(
+            shown["label"],
+            shown["colour"],
+            live_id=instance.pk,
+            note=shown["note"],
+            attention=shown.get("attention", ""),
+        )
 
     @admin.display(description=_("address"))
     def link(self, instance: Instance) -> SafeString:

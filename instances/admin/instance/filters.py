@@ -42,6 +42,19 @@ class StateFilter(DropdownFilter):
         return queryset.filter(in_state(self.value() or "")) if self.value() in State.values else queryset
 
 
+class AttentionFilter(DropdownFilter):
+    """What the system has given up to bring where it is wanted."""
+
+    title = _("attention")
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", str(_("Needs attention")))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Instance]) -> QuerySet[Instance]:
+        return queryset.exclude(attention="") if self.value() == "yes" else queryset
+
+
 class RemovedFilter(DropdownFilter):
     """Without it, removed instances are not in the list."""
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
+from django.utils import timezone
 
+from instances import operations
 from instances.admin.backup_badges import BackupSection, section_of
 from instances.admin.badges import Badge, ago, instance_badge
 from instances.admin.progress import Card, card_of, with_steps
-from instances.choices import Desired, State
+from instances.choices import Desired, OperationKind, State
 from instances.errors import Unsupported
 from instances.models import ActionLock, Instance, Version
 from instances.placement import check_host_supports
 
 STOPPED = (State.STOPPED, State.ERROR, State.UPDATE_FAILED)
+
+TRIED = {
+    Desired.ACTIVE: OperationKind.START,
+    Desired.STOPPED: OperationKind.STOP,
+    Desired.REMOVED: OperationKind.REMOVE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +39,11 @@ class Buttons:
     mail: bool = False
     remove: bool = False
     forget: bool = False
+    try_again: bool = False
 
     @property
     def any(self) -> bool:
+        """Whether there is one in the row of buttons; that to try again stands elsewhere."""
         return self.create or self.start or self.stop or self.update or self.mail or self.remove or self.forget
 
 
@@ -49,6 +60,17 @@ class Head:
     page_key: str
     backups: BackupSection | None = None
     locks: tuple[ActionLock, ...] = ()
+    next_try: datetime | None = None
+
+    @property
+    def locked(self) -> dict[str, ActionLock]:
+        """The locks by their action."""
+        return {lock.action: lock for lock in self.locks}
+
+    @property
+    def lock_of_try(self) -> ActionLock | None:
+        """What keeps one from trying again."""
+        return self.locked.get(TRIED[Desired(self.instance.desired_state)])
 
     @property
     def busy(self) -> bool:
@@ -87,15 +109,26 @@ def buttons_for(instance: Instance, user: User | AnonymousUser) -> Buttons:
         return Buttons()
     if instance.removed_at is not None:
         return Buttons(forget=may_remove)
+    waits = bool(instance.attention) or next_try(instance) is not None
+    may_try = waits and user.has_perm(operations.permission_to_try_again(instance))
     if not instance.is_installed:
-        return Buttons(create=may_change, remove=may_remove)
+        return Buttons(create=may_change, remove=may_remove, try_again=may_try)
     return Buttons(
         start=may_change and (instance.desired_state != Desired.ACTIVE or instance.observed_state in STOPPED),
         stop=may_change and instance.desired_state == Desired.ACTIVE,
         update=may_change and bool(newer_versions(instance)),
         mail=may_change,
         remove=may_remove,
+        try_again=may_try,
     )
+
+
+def next_try(instance: Instance) -> datetime | None:
+    """When the system tries again to bring an instance where it is wanted; None if it need not, or has given up."""
+    due = instance.retry_at
+    if due is None or due <= timezone.now() or instance.attention or instance.observed_state not in STOPPED:
+        return None
+    return due if instance.desired_state != Desired.STOPPED else None
 
 
 def head_of(instance: Instance, request: HttpRequest) -> Head:
@@ -111,6 +144,7 @@ def head_of(instance: Instance, request: HttpRequest) -> Head:
         page_key=_page_key(instance),
         backups=section_of(instance, request.user),
         locks=tuple(instance.locks.all()),
+        next_try=next_try(instance),
     )
 
 

@@ -72,12 +72,13 @@ class InstanceViews(ModelAdmin[Instance]):
             "live": self.live_view,
             "start": self.start_view,
             "stop": self.stop_view,
+            "try-again": self.try_again_view,
             "update": self.update_view,
             "mail": self.mail_view,
             "credentials": self.credentials_view,
         }
         own = [
-            path(f"<str:object_id>/{name}/", wrap(view), name=f"instances_instance_{name}")
+            path(f"<str:object_id>/{name}/", wrap(view), name=f"instances_instance_{name.replace('-', '_')}")
             for name, view in views.items()
         ]
         return [*own, *super().get_urls()]
@@ -95,6 +96,13 @@ class InstanceViews(ModelAdmin[Instance]):
     @method_decorator(require_POST)
     def stop_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._ask(request, self._find(request, object_id, "change_instance"), operations.stop)
+
+    @method_decorator(require_POST)
+    def try_again_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        instance = self._find(request, object_id, "change_instance", "delete_instance")
+        if not request.user.has_perm(operations.permission_to_try_again(instance)):
+            raise PermissionDenied
+        return self._ask(request, instance, operations.try_again)
 
     def update_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The page that asks for the new version."""

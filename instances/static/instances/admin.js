@@ -110,6 +110,11 @@ function showBadge(place, row) {
   badge.textContent = row.label;
   badge.dataset.colour = row.colour;
   place.querySelector(".mi-note").textContent = row.note;
+  const attention = place.querySelector("[data-live-attention]");
+  if (attention) {
+    attention.hidden = !row.attention;
+    attention.title = row.attention || "";
+  }
   const link = place.closest("tr")?.querySelector("[data-live-link]");
   if (!link) return;
   link.hidden = !row.url;
