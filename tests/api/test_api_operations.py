@@ -140,5 +140,7 @@ def test_the_root_says_where_to_find_what(api: Api) -> None:
             "backups",
             "hosts",
             "blobs",
+            "locks",
+            "audit",
         }
         assert links["instances"] == "http://testserver/api/instances"
