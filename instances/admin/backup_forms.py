@@ -14,10 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from instances import backups
+from instances.admin.moments import PostponableForm
 from instances.models import Backup, Domain, Instance
 
 
-class RestoreForm(forms.Form):
+class RestoreForm(PostponableForm):
     safety = forms.BooleanField(
         label=_("Back up the present data first"),
         required=False,
@@ -25,6 +26,8 @@ class RestoreForm(forms.Form):
         help_text=_("Switch it off only if the present data cannot be read any more."),
         widget=UnfoldBooleanSwitchWidget(),
     )
+
+    field_order = ["safety", "not_before"]
 
 
 class CopyForm(forms.Form):

@@ -29,7 +29,7 @@ from instances.admin.backup_forms import CopyForm, RestoreForm
 from instances.admin.badges import Badge, ago, badge
 from instances.admin.base import DropdownFilter
 from instances.admin.instance.backups import blame
-from instances.admin.instance.views import request_of
+from instances.admin.instance.views import request_of, tell_if_postponed
 from instances.admin.live import LiveBadges
 from instances.errors import OperationRefused
 from instances.models import Backup
@@ -175,10 +175,12 @@ class BackupAdmin(LiveBadges):
         form = RestoreForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
-                operations.restore(backup, request_of(request), safety=form.cleaned_data["safety"])
+                asked = request_of(request, form.cleaned_data["not_before"])
+                filed = operations.restore(backup, asked, safety=form.cleaned_data["safety"])
             except OperationRefused as refused:
                 blame(form, refused)
             else:
+                tell_if_postponed(request, filed)
                 return self._to_instance(backup.instance_id)
         context = self._page(request, backup, gettext("Restore")) | {
             "form": form,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.utils import timezone
+from django.utils.functional import lazystr
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 FORMAT = "%Y-%m-%dT%H:%M"
 """HTML Living Standard, 2.3.5.5 Local dates and times: what browsers send and take, whatever they show."""
+
+FARTHEST = timedelta(days=3660)
+"""Whoever types a later one has mistyped the year."""
 
 
 class MomentInput(forms.DateTimeInput):
@@ -26,3 +34,48 @@ class MomentField(forms.DateTimeField):
 
     widget = MomentInput
     input_formats = [FORMAT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
+
+
+class NotBeforeField(MomentField):
+    """When something shall begin: a time to come, or at once where it was left empty."""
+
+    default_error_messages = {
+        "past": _("This time is over. Name a time to come, or leave it empty: then it begins at once."),
+        "past_required": _("This time is over. Name a time to come."),
+        "far": _("This is more than ten years away. Name an earlier time."),
+    }
+
+    def __init__(self, *, required: bool = False, **options: Any) -> None:
+        options = {"label": _("Not before"), "help_text": lazystr(_Zone(required)), **options}
+        super().__init__(required=required, **options)
+
+    def clean(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().clean(value)
+        if moment is None:
+            return None
+        ahead = moment - timezone.now()
+        if ahead <= timedelta():
+            key = "past_required" if self.required else "past"
+            raise forms.ValidationError(self.error_messages[key], code="past")
+        if ahead > FARTHEST:
+            raise forms.ValidationError(self.error_messages["far"], code="far")
+        return moment
+
+
+class _Zone:
+    """The help text, in the language and the time zone of whom it is shown to."""
+
+    def __init__(self, required: bool) -> None:
+        self.required = required
+
+    def __str__(self) -> str:
+        zone = {"zone": timezone.get_current_timezone_name()}
+        if self.required:
+            return gettext("The time zone is %(zone)s.") % zone
+        return gettext("Empty: at once. The time zone is %(zone)s.") % zone
+
+
+class PostponableForm(forms.Form):
+    """Of whatever can be asked for now and begin later."""
+
+    not_before = NotBeforeField()

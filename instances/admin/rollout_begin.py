@@ -13,7 +13,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
@@ -21,7 +20,6 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from instances import operations, rollouts
 from instances.admin.base import ModelAdmin
 from instances.admin.instance.views import UpdateForm
-from instances.admin.moments import MomentField
 from instances.choices import Preparation
 from instances.errors import OperationRefused
 from instances.models import Instance, Version
@@ -52,7 +50,6 @@ class BeginForm(UpdateForm):
         help_text=_("When more of a wave fail, nothing more is begun until somebody has looked at it."),
         widget=UnfoldAdminIntegerFieldWidget(attrs={"min": 0, "max": 100}),
     )
-    not_before = MomentField(label=_("Not before"), required=False)
 
     field_order = ["version", "waves", "failure_percent", "not_before"]
 
@@ -63,8 +60,6 @@ class BeginForm(UpdateForm):
         field.queryset = Version.objects.filter(pk__in=[version.pk for version in offered])
         field.choices = [(version.pk, field.label_from_instance(version)) for version in offered]
         field.initial = offered[0].pk if offered else None
-        zone = timezone.get_current_timezone_name()
-        self.fields["not_before"].help_text = gettext("Empty: at once. The time zone is %(zone)s.") % {"zone": zone}
 
     @property
     def key(self) -> str:

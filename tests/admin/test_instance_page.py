@@ -58,11 +58,11 @@ def typed(instance: Instance, **values: Any) -> dict[str, Any]:
 
 def test_buttons_are_shown_where_they_make_sense(browser: Client) -> None:
     old, _new = make_version(name="3.2"), make_version(name="3.3")
-    assert buttons(browser, make_installed(version=old)) == {"stop", "update", "mail", "remove"}
+    assert buttons(browser, make_installed(version=old)) == {"stop", "update", "mail", "later", "remove"}
     stopped = make_installed(version=old, observed_state=State.STOPPED, desired_state=Desired.STOPPED)
-    assert buttons(browser, stopped) == {"start", "update", "mail", "remove"}
+    assert buttons(browser, stopped) == {"start", "update", "mail", "later", "remove"}
     assert buttons(browser, make_installed(version=old, observed_state=State.ERROR)) == {
-        "start", "stop", "update", "mail", "remove",
+        "start", "stop", "update", "mail", "later", "remove",
     }  # fmt: skip
     assert buttons(browser, make_failed(version=old)) == {"create", "remove"}
     assert buttons(browser, make_instance(version=old, removed_at=timezone.now())) == {"forget"}

@@ -29,6 +29,7 @@ from instances.admin.instance.bulk import InstanceActions
 from instances.admin.instance.filters import AttentionFilter, RemovedFilter, StateFilter, present
 from instances.admin.instance.form import InstanceForm, RecordForm
 from instances.admin.instance.history import HistoryViews
+from instances.admin.instance.later import LaterViews
 from instances.admin.instance.page import head_of, is_editable
 from instances.admin.instance.views import request_of
 from instances.admin.live import LiveBadges
@@ -54,7 +55,7 @@ class InstanceList(ChangeList):
 
 
 @admin.register(Instance)
-class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, HistoryViews, DeletesHistory):
+class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, LaterViews, HistoryViews, DeletesHistory):
     list_display = ("name", "state_badge", "link", "release", "domain", "host", "created")
     list_display_links = ("name",)
     list_filter = (

@@ -14,9 +14,9 @@ from instances import operations
 from instances.admin.backup_badges import BackupSection, section_of
 from instances.admin.badges import Badge, ago, instance_badge
 from instances.admin.progress import Card, card_of, with_steps
-from instances.choices import Desired, OperationKind, State
+from instances.choices import Desired, OperationKind, Outcome, State
 from instances.errors import Unsupported
-from instances.models import ActionLock, Instance, Version
+from instances.models import ActionLock, Instance, Operation, Version
 from instances.placement import check_host_supports
 
 STOPPED = (State.STOPPED, State.ERROR, State.UPDATE_FAILED)
@@ -40,11 +40,21 @@ class Buttons:
     remove: bool = False
     forget: bool = False
     try_again: bool = False
+    later: bool = False
 
     @property
     def any(self) -> bool:
         """Whether there is one in the row of buttons; that to try again stands elsewhere."""
-        return self.create or self.start or self.stop or self.update or self.mail or self.remove or self.forget
+        row = (self.create, self.start, self.stop, self.update, self.mail, self.later, self.remove, self.forget)
+        return any(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """What begins later. ``is_due``: its time has come, and something else runs."""
+
+    operation: Operation
+    is_due: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ class Head:
     backups: BackupSection | None = None
     locks: tuple[ActionLock, ...] = ()
     next_try: datetime | None = None
+    postponed: tuple[Postponed, ...] = ()
 
     @property
     def locked(self) -> dict[str, ActionLock]:
@@ -120,6 +131,7 @@ def buttons_for(instance: Instance, user: User | AnonymousUser) -> Buttons:
         mail=may_change,
         remove=may_remove,
         try_again=may_try,
+        later=may_change or user.has_perm("instances.add_backup"),
     )
 
 
@@ -132,8 +144,9 @@ def next_try(instance: Instance) -> datetime | None:
 
 
 def head_of(instance: Instance, request: HttpRequest) -> Head:
-    """``instance`` was read ``with_operation``; seven queries."""
-    last = with_steps(instance.operations.all()).order_by("-id").first()
+    """``instance`` was read ``with_operation``; eight queries."""
+    last = with_steps(instance.operations.exclude(status=Outcome.POSTPONED)).order_by("-id").first()
+    later = instance.operations.filter(status=Outcome.POSTPONED).select_related("version").order_by("not_before", "id")
     return Head(
         instance=instance,
         badge=instance_badge(instance),
@@ -145,7 +158,12 @@ def head_of(instance: Instance, request: HttpRequest) -> Head:
         backups=section_of(instance, request.user),
         locks=tuple(instance.locks.all()),
         next_try=next_try(instance),
+        postponed=tuple(Postponed(one, _is_due(one)) for one in later),
     )
+
+
+def _is_due(operation: Operation) -> bool:
+    return operation.not_before is None or operation.not_before <= timezone.now()
 
 
 def _page_key(instance: Instance) -> Any:

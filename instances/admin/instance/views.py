@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -14,6 +15,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
+from django.utils.text import capfirst
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -23,7 +27,8 @@ from instances import operations
 from instances.admin.base import ModelAdmin
 from instances.admin.instance.page import head_of, newer_versions
 from instances.admin.live import NO_STORE
-from instances.choices import Origin, Preparation
+from instances.admin.moments import PostponableForm
+from instances.choices import Origin, Outcome, Preparation
 from instances.errors import OperationRefused
 from instances.fields import CannotDecrypt
 from instances.models import Instance, Operation, Version
@@ -40,7 +45,7 @@ class _Versions(forms.ModelChoiceField):  # type: ignore[type-arg]
         return gettext("%(version)s (not prepared yet; that is done first)") % {"version": obj}
 
 
-class UpdateForm(forms.Form):
+class UpdateForm(PostponableForm):
     version = _Versions(
         Version.objects.none(),
         label=_("New version"),
@@ -48,6 +53,8 @@ class UpdateForm(forms.Form):
         widget=UnfoldAdminSelectWidget(),
         error_messages={"invalid_choice": _("This version cannot be taken. Choose one of the list.")},
     )
+
+    field_order = ["version", "not_before"]
 
 
 class MailForm(forms.Form):
@@ -58,9 +65,17 @@ class MailForm(forms.Form):
     )
 
 
-def request_of(request: HttpRequest) -> operations.Request:
-    """Who asks for an operation in the admin."""
-    return operations.Request(via=Origin.ADMIN, user=request.user)  # type: ignore[arg-type]
+def request_of(request: HttpRequest, not_before: datetime | None = None) -> operations.Request:
+    """Who asks for an operation in the admin, and for when."""
+    return operations.Request(via=Origin.ADMIN, user=request.user, not_before=not_before)  # type: ignore[arg-type]
+
+
+def tell_if_postponed(request: HttpRequest, operation: Operation) -> None:
+    """What begins at once is seen on the page that comes next; what does not is said."""
+    if operation.status == Outcome.POSTPONED and operation.not_before is not None:
+        when = date_format(localtime(operation.not_before), "DATETIME_FORMAT")
+        text = gettext("%(what)s is postponed. It begins on %(when)s.")
+        messages.success(request, text % {"what": capfirst(str(operation)), "when": when})
 
 
 class InstanceViews(ModelAdmin[Instance]):
@@ -114,10 +129,12 @@ class InstanceViews(ModelAdmin[Instance]):
         field.queryset = Version.objects.filter(pk__in=[version.pk for version in offered])
         if request.method == "POST" and form.is_valid():
             try:
-                operations.update(instance, form.cleaned_data["version"], request_of(request))
+                asked = request_of(request, form.cleaned_data["not_before"])
+                filed = operations.update(instance, form.cleaned_data["version"], asked)
             except OperationRefused as refused:
                 form.add_error("version" if refused.field == "version" else None, str(refused))
             else:
+                tell_if_postponed(request, filed)
                 return self._back(instance)
         context = self._page(request, instance, gettext("Update")) | {"form": form, "offered": offered}
         return TemplateResponse(request, "admin/instances/instance/update.html", context)
@@ -144,9 +161,11 @@ class InstanceViews(ModelAdmin[Instance]):
         instance = self._find(request, object_id, "delete_instance")
         if instance.removed_at is not None:
             return super().delete_view(request, object_id, extra_context)
-        if request.method == "POST":
-            return self._ask(request, instance, operations.remove)
+        form = PostponableForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            return self._ask(request, instance, operations.remove, form.cleaned_data["not_before"])
         context = self._page(request, instance, gettext("Remove")) | {
+            "form": form,
             "removed": [instance],
             "keep_days": round(settings.REMOVED_KEEP_DAYS),
             "back": self._page_of(instance),
@@ -182,11 +201,15 @@ class InstanceViews(ModelAdmin[Instance]):
             raise Http404(gettext("There is no such instance."))
         return instance
 
-    def _ask(self, request: HttpRequest, instance: Instance, ask: Ask) -> HttpResponse:
+    def _ask(
+        self, request: HttpRequest, instance: Instance, ask: Ask, not_before: datetime | None = None
+    ) -> HttpResponse:
         try:
-            ask(instance, request_of(request))
+            filed = ask(instance, request_of(request, not_before))
         except OperationRefused as refused:
             messages.error(request, str(refused))
+        else:
+            tell_if_postponed(request, filed)
         return self._back(instance)
 
     def _page_of(self, instance: Instance) -> str:
