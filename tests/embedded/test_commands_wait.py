@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.commands.running import end, fresh_environment, ready, start
 from tests.conftest import PROJECT
+from tests.embedded.bare import end, fresh_environment, ready, start
 from tests.observing import wait_for
 
 REGISTER = """

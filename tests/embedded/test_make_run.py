@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.commands.running import end, fresh_environment, processes, ready, start
+from tests.embedded.bare import end, fresh_environment, processes, ready, start
 from tests.observing import wait_for
 
 
