@@ -9,7 +9,7 @@ REAL_TESTS := tests/deployers tests/databases tests/caches tests/engines tests/o
 	tests/embedded tests/browser tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format bench lock docs translations clean image host
+.PHONY: help run test test-here test-host chaos lint format bench lock docs translations clean image host
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +17,16 @@ help: ## this list
 run: $(VENV)/.base ## run the product on http://127.0.0.1:5000/admin/ (PORT=5001 make run: another port)
 	@exec $(BIN)/python manage.py run
 
-test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on PostgreSQL, then the real things)
+test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on PostgreSQL, the real things, a booted host)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-here test-host
+
+# Both at the same time: the booted host mostly waits.
+test-here: $(VENV)/.dev
 	$(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
+
+test-host: $(VENV)/.dev
 	$(PYTEST) tests/host
 
 chaos: $(VENV)/.dev ## kill, fill, flush and race, and print what became of it (ROUNDS=3 make chaos: every step at every moment)

@@ -41,7 +41,8 @@ def test_what_is_left_of_a_lost_instance_is_found_part_by_part_and_removed(
     assert orphans(operator, machine, neighbour) == {}
     for orphan in left.values():
         answer = operator.send("DELETE", f"/api/orphans/{orphan['id']}")
-        assert answer.status == 202, answer.text
+        # Whatever is removed takes all databases of its id along; so one may be gone before it is asked for.
+        assert answer.status in (202, 404), answer.text
     wait_for("nothing is listed", lambda: operator.get("/api/orphans")["data"] == [], 60)
     assert traces(machine, lost) == set()
     assert Visitor(machine, f"lost.{DOMAIN}").get("/").status in (404, 502, 503)
