@@ -6,10 +6,15 @@ from typing import Any
 
 from auditlog.models import LogEntry
 from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.timezone import localtime
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
@@ -21,6 +26,12 @@ if admin.site.is_registered(LogEntry):
     admin.site.unregister(LogEntry)
 
 LONGEST = 80
+MOST_LINES = 4
+"""So many changes of an entry are shown in the list, the others when somebody unfolds them."""
+NOTES = (gettext_noop("downloaded"), gettext_noop("removal asked for"))
+"""What ``audit.note`` is called with: it is translated where it is shown."""
+
+Line = tuple[str, str, str]
 
 
 class OfInstance(DropdownFilter):
@@ -40,8 +51,8 @@ class OfInstance(DropdownFilter):
 
 @admin.register(LogEntry)
 class LogAdmin(ModelAdmin[LogEntry]):
-    list_display = ("timestamp", "who", "what", "subject", "changed", "via", "remote_addr")
-    list_display_links = ("timestamp",)
+    list_display = ("time", "who_and_how", "what_and_subject", "changed")
+    list_display_links = ("time",)
     list_filter = (
         OfInstance,
         ("action", ChoicesDropdownFilter),
@@ -53,7 +64,7 @@ class LogAdmin(ModelAdmin[LogEntry]):
     list_select_related = ("actor", "content_type")
     list_per_page = 50
     date_hierarchy = "timestamp"
-    fields = ("timestamp", "who", "what", "subject", "changed", "via", "remote_addr")
+    fields = ("time", "who", "what", "subject", "all_changes", "via", "address")
     readonly_fields = fields
     empty_text = _("Nothing was done yet")
     empty_hint = _("Whoever adds, changes, starts, stops, downloads or removes something is written down here.")
@@ -67,27 +78,85 @@ class LogAdmin(ModelAdmin[LogEntry]):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)
 
+    @admin.display(description=_("time"), ordering="timestamp")
+    def time(self, entry: LogEntry) -> SafeString:
+        when = localtime(entry.timestamp)
+        shown = date_format(when, "SHORT_DATE_FORMAT"), f"{when:%H:%M:%S}"
+        return format_html('<span class="mi-nowrap">{}</span> <span class="mi-nowrap">{}</span>', *shown)
+
     @admin.display(description=_("who"))
     def who(self, entry: LogEntry) -> str:
         return audit.who(entry) or str(_("the system itself"))
 
     @admin.display(description=_("what"))
     def what(self, entry: LogEntry) -> str:
-        return str((entry.additional_data or {}).get("action") or entry.get_action_display())
+        noted = (entry.additional_data or {}).get("action")
+        return gettext(noted) if noted else str(entry.get_action_display())
 
     @admin.display(description=_("subject"))
     def subject(self, entry: LogEntry) -> str:
         return f"{entry.content_type.name} {entry.object_repr}"
 
-    @admin.display(description=_("before → after"))
-    def changed(self, entry: LogEntry) -> SafeString | str:
-        rows = ((name, _short(before), _short(after)) for name, (before, after) in audit.changes(entry).items())
-        return format_html_join(SafeString("<br>"), "{}: {} → {}", rows) or "–"
-
     @admin.display(description=_("via"))
     def via(self, entry: LogEntry) -> str:
         found = audit.via(entry)
         return str(found.label) if found is not None else "–"
+
+    @admin.display(description=_("address"))
+    def address(self, entry: LogEntry) -> str:
+        return entry.remote_addr or "–"
+
+    @admin.display(description=_("who"), ordering="actor__username")
+    def who_and_how(self, entry: LogEntry) -> SafeString:
+        notes = [self.via(entry), entry.remote_addr] if audit.who(entry) else [entry.remote_addr]
+        note = " · ".join(note for note in notes if note and note != "–")
+        return format_html(
+            '<span class="mi-name"><span class="mi-nowrap">{}</span><span class="mi-note mi-nowrap">{}</span></span>',
+            self.who(entry),
+            note,
+        )
+
+    @admin.display(description=_("what"))
+    def what_and_subject(self, entry: LogEntry) -> SafeString:
+        return format_html(
+            '<span class="mi-name">{}<span class="mi-note mi-subject">{}</span></span>',
+            capfirst(self.what(entry)),
+            self.subject(entry),
+        )
+
+    @admin.display(description=_("before → after"))
+    def all_changes(self, entry: LogEntry) -> SafeString | str:
+        return _lines(_changes(entry)) or "–"
+
+    @admin.display(description=_("before → after"))
+    def changed(self, entry: LogEntry) -> SafeString | str:
+        lines = _changes(entry)
+        if len(lines) <= MOST_LINES + 1:
+            return _lines(lines) or "–"
+        more = len(lines) - MOST_LINES
+        return format_html(
+            '{}<details class="mi-more"><summary>{}</summary>{}</details>',
+            _lines(lines[:MOST_LINES]),
+            ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more},
+            _lines(lines[MOST_LINES:]),
+        )
+
+
+def _changes(entry: LogEntry) -> list[Line]:
+    model = entry.content_type.model_class()
+    found = []
+    for name, (before, after) in audit.changes(entry).items():
+        try:
+            label = str(getattr(model._meta.get_field(name), "verbose_name", name)) if model else name
+        except FieldDoesNotExist:
+            # Of an older release.
+            label = name
+        found.append((label, _short(before), _short(after)))
+    return found
+
+
+def _lines(lines: list[Line]) -> SafeString:
+    return format_html_join("", '<div class="mi-change"><span>{}</span> {} → {}</div>', lines)
 
 
 def _short(value: str | None) -> str:

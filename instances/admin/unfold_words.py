@@ -1,10 +1,10 @@
-"""Texts of unfold's own templates. It brings no catalogues, so they are named here to get into ours (locale/)."""
+"""Texts of libraries which bring no German catalogue, so they are named here to get into ours (locale/)."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext_noop
 
-WORDS = (
+OF_UNFOLD = (
     gettext_noop("Apply Filters"),
     gettext_noop("Cancel"),
     gettext_noop("Choose file to upload"),
@@ -26,4 +26,15 @@ WORDS = (
     gettext_noop("Toggle password visibility"),
     gettext_noop("Type to search"),
     gettext_noop("Welcome back to"),
+)
+OF_AUDITLOG = (
+    gettext_noop("Audit log"),
+    gettext_noop("access"),
+    gettext_noop("action"),
+    gettext_noop("actor"),
+    gettext_noop("create"),
+    gettext_noop("delete"),
+    gettext_noop("log entries"),
+    gettext_noop("log entry"),
+    gettext_noop("update"),
 )

@@ -79,7 +79,7 @@ def test_it_is_tried_again_from_its_page(browser: Client) -> None:
 def test_what_is_tried_later_can_be_tried_now(browser: Client) -> None:
     waiting = make_installed(retries=1, retry_at=timezone.now() + timedelta(minutes=5), observed_state=State.ERROR)
     page = text(browser, own(waiting))
-    assert "The system tries again on" in page
+    assert "the system tries again on" in page
     browser.post(own(waiting, "try_again"))
     assert Operation.objects.get().kind == "start"
     well = make_installed(retries=1, retry_at=timezone.now() + timedelta(minutes=5))

@@ -42,3 +42,17 @@ def test_nobody_writes_it_and_only_superusers_delete_from_it(client: Client) -> 
     assert client.post(f"{PAGE}{entry.pk}/change/", {"object_repr": "x"}).status_code == 403
     client.force_login(make_user(is_superuser=True))
     assert client.post(f"{PAGE}{entry.pk}/delete/", {"post": "yes"}).status_code == 302
+
+
+def test_the_list_folds_what_is_long_and_the_page_of_an_entry_shows_all(admin_client: Client) -> None:
+    instance = make_installed()
+    entry = LogEntry.objects.get_for_object(instance).last()
+    assert 'class="mi-more"' in admin_client.get(PAGE, {"instance": instance.pk}).content.decode()
+    page = admin_client.get(f"{PAGE}{entry.pk}/change/").content.decode()
+    assert 'class="mi-more"' not in page
+    assert "<span>event name</span> – → OpenSlides" in page
+
+
+def test_who_asked_is_shown_with_the_way_and_the_address(admin_client: Client) -> None:
+    admin_client.post("/admin/instances/domain/add/", {"domain": "new.example.org"}, REMOTE_ADDR="192.0.2.7")
+    assert "admin page · 192.0.2.7" in admin_client.get(PAGE).content.decode()

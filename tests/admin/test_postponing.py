@@ -40,7 +40,7 @@ def test_what_has_no_page_of_its_own_is_postponed_on_one_for_all(browser: Client
     assert operation.not_before is not None
     assert typed(operation.not_before) == TONIGHT
     page = answer.content.decode()
-    assert "is postponed. It begins on" in page
+    assert "is postponed: it begins on" in page
     assert "Postponed: it begins on" in page
     assert reverse("admin:instances_operation_cancel", args=(operation.pk,)) in page
 

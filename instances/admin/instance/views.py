@@ -74,7 +74,7 @@ def tell_if_postponed(request: HttpRequest, operation: Operation) -> None:
     """What begins at once is seen on the page that comes next; what does not is said."""
     if operation.status == Outcome.POSTPONED and operation.not_before is not None:
         when = date_format(localtime(operation.not_before), "DATETIME_FORMAT")
-        text = gettext("%(what)s is postponed. It begins on %(when)s.")
+        text = gettext("%(what)s is postponed: it begins on %(when)s")
         messages.success(request, text % {"what": capfirst(str(operation)), "when": when})
 
 
