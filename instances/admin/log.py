@@ -126,20 +126,21 @@ class LogAdmin(ModelAdmin[LogEntry]):
 
     @admin.display(description=_("before → after"))
     def all_changes(self, entry: LogEntry) -> SafeString | str:
-        return _lines(_changes(entry)) or "–"
+        return _block(_lines(_changes(entry)))
 
     @admin.display(description=_("before → after"))
     def changed(self, entry: LogEntry) -> SafeString | str:
         lines = _changes(entry)
         if len(lines) <= MOST_LINES + 1:
-            return _lines(lines) or "–"
+            return _block(_lines(lines))
         more = len(lines) - MOST_LINES
-        return format_html(
+        folded = format_html(
             '{}<details class="mi-more"><summary>{}</summary>{}</details>',
             _lines(lines[:MOST_LINES]),
             ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more},
             _lines(lines[MOST_LINES:]),
         )
+        return _block(folded)
 
 
 def _changes(entry: LogEntry) -> list[Line]:
@@ -155,8 +156,12 @@ def _changes(entry: LogEntry) -> list[Line]:
     return found
 
 
+def _block(lines: SafeString) -> SafeString | str:
+    return format_html('<div class="mi-changes">{}</div>', lines) if lines else "–"
+
+
 def _lines(lines: list[Line]) -> SafeString:
-    return format_html_join("", '<div class="mi-change"><span>{}</span> {} → {}</div>', lines)
+    return format_html_join("", "<div><span>{}</span> {} → {}</div>", lines)
 
 
 def _short(value: str | None) -> str:
