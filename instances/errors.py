@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class ActionLocked(OperationRefused):
         self.lock = lock
         super().__init__(
             _("%(action)s is locked on %(instance)s: %(reason)s. Unlock it first.")
-            % {"action": lock.get_action_display(), "instance": lock.instance, "reason": lock.reason}
+            % {"action": capfirst(lock.get_action_display()), "instance": lock.instance, "reason": lock.reason}
         )
 
 
@@ -92,7 +93,7 @@ class AlreadyLocked(OperationRefused):
         self.lock = lock
         super().__init__(
             _("%(action)s is locked on %(instance)s already: %(reason)s. Delete that lock first.")
-            % {"action": lock.get_action_display(), "instance": lock.instance, "reason": lock.reason}
+            % {"action": capfirst(lock.get_action_display()), "instance": lock.instance, "reason": lock.reason}
         )
 
 

@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -95,7 +94,7 @@ def _left_out(reasons: list[str]) -> SafeString:
     """Which were left out, and why."""
     number = len(reasons)
     head = ngettext("%(n)s instance was left out:", "%(n)s instances were left out:", number) % {"n": number}
-    lines = [capfirst(reason) for reason in reasons[:MOST_REASONS]]
+    lines = reasons[:MOST_REASONS]
     if number > MOST_REASONS:
         more = number - MOST_REASONS
         lines.append(ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more})
