@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from instances import backups
 from instances.admin.badges import Badge
+from instances.choices import Outcome
 from instances.models import Backup, Instance, Operation
 
 ROWS = 5
@@ -57,7 +59,11 @@ def section_of(instance: Instance, user: User | AnonymousUser) -> BackupSection 
     if not (is_there or instance.removed_at is not None):
         return None
     idle = getattr(instance, "operation_kind", None) is None
-    found = list(instance.backups.all()[: ROWS + 1]) if may_view or may_copy else []
+    later = Operation.objects.filter(status=Outcome.POSTPONED)
+    planned = Exists(later.filter(Q(backup=OuterRef("pk")) | Q(safety_backup=OuterRef("pk"))))
+    # What a postponed operation is going to make is not begun; the page says of the operation when it begins.
+    rows = instance.backups.exclude(planned, completed_at=None)
+    found = list(rows[: ROWS + 1]) if may_view or may_copy else []
     section = BackupSection(
         rows=[BackupRow(backup, backup_badge(backup)) for backup in found[:ROWS]] if may_view else [],
         more=len(found) > ROWS,

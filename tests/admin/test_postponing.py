@@ -61,6 +61,17 @@ def test_update_remove_and_restore_can_be_postponed(browser: Client) -> None:
     assert browser.get(own(instance)).content.decode().count("Postponed: it begins on") == 3
 
 
+def test_a_backup_that_is_to_come_is_not_among_those_that_are_there(browser: Client) -> None:
+    instance = make_installed()
+    there = make_backup(instance=instance)
+    browser.post(own(instance, "later"), {"kind": "backup", "not_before": TONIGHT})
+    browser.post(own(instance, "delete"), {"not_before": TONIGHT})
+    shown = browser.get(own(instance)).context["head"].backups
+    assert [row.backup for row in shown.rows] == [there]
+    Operation.objects.filter(kind=OperationKind.BACKUP).update(status=Outcome.QUEUED)
+    assert len(browser.get(own(instance)).context["head"].backups.rows) == 2
+
+
 def test_left_empty_it_begins_at_once(browser: Client) -> None:
     instance = make_installed()
     browser.post(own(instance, "delete"), {"not_before": ""})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -9,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from instances import claims
 from instances.choices import OperationKind, Outcome, State, StepStatus
-from instances.models import Instance, Operation, OperationStep
+from instances.models import ActionLock, Instance, Operation, OperationStep
 from tests.factories import make_domain, make_host, make_installed, make_instance, make_operation, make_version
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -146,13 +148,55 @@ def test_badges_and_links_in_the_list_move_without_a_reload(admin: Page) -> None
     instance = make_installed(observed_state=State.STARTING, port=23000)
     admin.goto(reverse("admin:instances_instance_changelist"))
     admin.evaluate("window.notReloaded = true")
-    expect(admin.locator("tbody .mi-badge")).to_have_text("starting")
+    state, attention = admin.locator("tbody .mi-badge").first, admin.get_by_text("needs attention", exact=True)
+    expect(state).to_have_text("starting")
+    expect(attention).to_be_hidden()
     expect(admin.locator("[data-live-link]")).to_be_hidden()
     Instance.objects.update(observed_state=State.ACTIVE)
-    expect(admin.locator("tbody .mi-badge")).to_have_text("active")
+    expect(state).to_have_text("active")
     expect(admin.get_by_role("link", name="127.0.0.1:23000")).to_have_attribute("href", "http://127.0.0.1:23000/")
+    Instance.objects.update(observed_state=State.ERROR, attention="5 tries were in vain.")
+    expect(attention).to_be_visible(timeout=10_000)
+    expect(attention).to_have_attribute("title", "5 tries were in vain.")
+    Instance.objects.update(attention="")
+    expect(attention).to_be_hidden(timeout=10_000)
     assert admin.evaluate("window.notReloaded") is True
     assert instance.slug in admin.content()
+
+
+def test_what_was_tried_in_vain_is_tried_again_unless_it_is_locked(admin: Page) -> None:
+    instance = make_installed(observed_state=State.ERROR, attention="5 tries were in vain.", retries=5)
+    lock = ActionLock.objects.create(instance=instance, action=OperationKind.START, reason="The disk is replaced")
+    admin.set_viewport_size({"width": 390, "height": 800})
+    admin.goto(page_of(instance))
+    again = admin.get_by_role("button", name="Try again")
+    expect(again).to_be_disabled()
+    expect(admin.locator(".mi-warning").get_by_text("The disk is replaced")).to_be_visible()
+    assert admin.evaluate("document.documentElement.scrollWidth") <= 390
+    lock.delete()
+    expect(again).to_be_enabled(timeout=10_000)
+    again.click()
+    expect(admin.get_by_text("5 tries were in vain.")).to_have_count(0)
+    assert Operation.objects.get().kind == OperationKind.START
+
+
+def test_a_backup_is_asked_for_a_time_to_come(admin: Page) -> None:
+    instance = make_installed()
+    admin.goto(page_of(instance))
+    admin.get_by_role("link", name="Later …").click()
+    admin.get_by_label("What").select_option(label="Backup")
+    admin.get_by_label("Not before").fill("2020-11-24T02:00")
+    admin.get_by_role("button", name="Postpone").click()
+    expect(admin.get_by_text("This time is over. Name a time to come.")).to_be_visible()
+    expect(admin.get_by_label("What")).to_have_value("backup")
+    expect(admin.get_by_label("Not before")).to_have_value("2020-11-24T02:00")
+    admin.get_by_label("Not before").fill(f"{timezone.localtime() + timedelta(days=1):%Y-%m-%dT%H:%M}")
+    admin.get_by_role("button", name="Postpone").click()
+    expect(admin.locator(".mi-head").get_by_text("Postponed: it begins on")).to_be_visible()
+    admin.get_by_role("link", name="Cancel …").click()
+    admin.get_by_role("button", name="Yes, cancel it").click()
+    expect(admin.get_by_text("It is cancelled.")).to_be_visible()
+    assert Operation.objects.get().status == Outcome.CANCELLED
 
 
 def test_a_hidden_page_asks_for_nothing(admin: Page) -> None:
