@@ -29,6 +29,10 @@ OF_UNFOLD = (
 )
 OF_AUDITLOG = (
     gettext_noop("Audit log"),
+    gettext_noop("Created {repr:s}"),
+    gettext_noop("Deleted {repr:s}"),
+    gettext_noop("Logged {repr:s}"),
+    gettext_noop("Updated {repr:s}"),
     gettext_noop("access"),
     gettext_noop("action"),
     gettext_noop("actor"),
