@@ -144,7 +144,8 @@ def note(subject: Model, action: str, request: HttpRequest | None = None) -> Non
     entry = LogEntry.objects.log_create(subject, action=LogEntry.Action.ACCESS, force_log=True)
     if entry is None:
         return
-    entry.additional_data = {**(entry.additional_data or {}), "action": action}
+    # An operation says by which way it was asked for; this may come by another.
+    entry.additional_data = {**(entry.additional_data or {}), "action": action, "via": _via.get()}
     if request is not None and entry.actor_id is None and request.user.is_authenticated:
         entry.actor, entry.remote_addr = request.user, remote_address(request)
     entry.save()

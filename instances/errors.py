@@ -122,6 +122,18 @@ class AlreadyPostponed(OperationRefused):
         )
 
 
+class NotPostponed(OperationRefused):
+    """The operation has begun, or ended, so it cannot begin now."""
+
+    code = "not_postponed"
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        super().__init__(
+            _("Operation %(id)s (%(what)s) is not postponed any more.") % {"id": operation.pk, "what": operation}
+        )
+
+
 class CannotCancel(OperationRefused):
     """The operation has ended, or there is no way back from where it is."""
 

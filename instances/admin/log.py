@@ -28,7 +28,7 @@ if admin.site.is_registered(LogEntry):
 LONGEST = 80
 MOST_LINES = 4
 """So many changes of an entry are shown in the list, the others when somebody unfolds them."""
-NOTES = (gettext_noop("downloaded"), gettext_noop("removal asked for"))
+NOTES = (gettext_noop("begun before its time"), gettext_noop("downloaded"), gettext_noop("removal asked for"))
 """What ``audit.note`` is called with: it is translated where it is shown."""
 
 Line = tuple[str, str, str]

@@ -11,10 +11,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from instances import operations
@@ -96,6 +98,11 @@ class OperationAdmin(LiveBadges):
                 self.admin_site.admin_view(self.cancel_view),
                 name="instances_operation_cancel",
             ),
+            path(
+                "<int:operation_id>/begin/",
+                self.admin_site.admin_view(self.begin_view),
+                name="instances_operation_begin",
+            ),
             *super().get_urls(),
         ]
 
@@ -133,6 +140,22 @@ class OperationAdmin(LiveBadges):
             "back": back,
         }
         return TemplateResponse(request, "admin/instances/operation/cancel.html", context)
+
+    @method_decorator(require_POST)
+    def begin_view(self, request: HttpRequest, operation_id: int) -> HttpResponse:
+        """Let a postponed operation begin now; then to its instance, where that is seen."""
+        if not request.user.has_perm("instances.change_instance"):
+            raise PermissionDenied
+        operation = get_object_or_404(Operation.objects.select_related("instance__domain", "version"), pk=operation_id)
+        if not request.user.has_perm(operations.permission_to_begin(operation)):
+            raise PermissionDenied
+        try:
+            operations.begin_now(operation)
+        except OperationRefused as refused:
+            messages.error(request, str(refused))
+        if operation.instance_id is None:
+            return HttpResponseRedirect(reverse("admin:instances_operation_change", args=(operation.pk,)))
+        return HttpResponseRedirect(reverse("admin:instances_instance_change", args=(operation.instance_id,)))
 
     def live_view(self, request: HttpRequest, operation_id: int) -> TemplateResponse:
         """The operation's card as a piece of HTML; five queries."""

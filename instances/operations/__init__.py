@@ -5,7 +5,7 @@ after the commit. If the message is lost, the periodic look finds the row (see `
 """
 
 from instances.operations.backups import backup, bring_back, clone, purge, restore, verify
-from instances.operations.ending import begin_due, cancel
+from instances.operations.ending import begin_due, begin_now, cancel, permission_to_begin
 from instances.operations.filing import SYSTEM, Request
 from instances.operations.life import (
     check_update,
@@ -26,12 +26,14 @@ __all__ = [
     "Request",
     "backup",
     "begin_due",
+    "begin_now",
     "bring_back",
     "cancel",
     "check_update",
     "clone",
     "create",
     "discard",
+    "permission_to_begin",
     "permission_to_try_again",
     "prepare",
     "purge",

@@ -10,9 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from deployers.states import UnitState
-from instances import history, states
+from instances import audit, history, states
 from instances.choices import Desired, OperationKind, Outcome, Preparation
-from instances.errors import CannotCancel, OperationRefused
+from instances.errors import CannotCancel, NotPostponed, OperationRefused, OperationRunning
 from instances.models import Backup, Host, Instance, Operation, Version
 from instances.operations.filing import Request, begin, refuse_locked, refuse_not_installed, refuse_removed
 
@@ -110,6 +110,8 @@ def begin_due(host: Host) -> None:
         assert operation.instance is not None
         try:
             _begin(operation)
+        except OperationRunning as busy:
+            logger.info("Operation %s is due, and waits: %s", operation.pk, busy)
         except OperationRefused as refused:
             logger.warning("Operation %s was postponed, and cannot begin: %s", operation.pk, refused)
             Operation.objects.filter(pk=operation.pk, status=Outcome.POSTPONED).update(
@@ -118,8 +120,25 @@ def begin_due(host: Host) -> None:
             discard_backups(operation)
 
 
-def _begin(operation: Operation) -> None:
-    """Raises OperationRefused."""
+def begin_now(operation: Operation) -> Operation:
+    """Let a postponed operation begin before its time.
+
+    Raises NotPostponed, OperationRunning (another one of its instance), ActionLocked, NotInstalled, InstanceRemoved.
+    """
+    if operation.status != Outcome.POSTPONED or not _begin(operation):
+        raise NotPostponed(operation)
+    audit.note(operation, "begun before its time")
+    return operation
+
+
+def permission_to_begin(operation: Operation) -> str:
+    """Of who lets it begin now."""
+    removes = operation.kind in (OperationKind.REMOVE, OperationKind.PURGE)
+    return "instances.delete_instance" if removes else "instances.change_instance"
+
+
+def _begin(operation: Operation) -> bool:
+    """Whether it was still postponed. Raises OperationRefused; OperationRunning where it has to wait for another."""
     instance, kind = operation.instance, OperationKind(operation.kind)
     assert instance is not None
     refuse_locked(kind, instance)
@@ -136,5 +155,10 @@ def _begin(operation: Operation) -> None:
             if begun:
                 operation.refresh_from_db(fields=["status", "previous_desired"])
                 begin(operation, instance)
+        return begun == 1
     except IntegrityError:
-        logger.info("Operation %s is due, and waits until another one of %s has ended.", operation.pk, instance)
+        running = instance.unfinished_operation
+        if running is None:
+            # It has ended in this very moment; there is another chance soon.
+            return False
+        raise OperationRunning(running) from None

@@ -155,3 +155,32 @@ def test_one_that_is_due_and_waits_says_so_and_the_card_is_of_what_runs(browser:
     answer = browser.get(own(instance))
     assert answer.context["head"].card.operation == running
     assert "as soon as nothing else runs" in answer.content.decode()
+
+
+def test_it_can_begin_before_its_time(browser: Client) -> None:
+    instance = make_installed()
+    browser.post(own(instance, "later"), {"kind": "stop", "not_before": TONIGHT})
+    begin = reverse("admin:instances_operation_begin", args=(Operation.objects.get().pk,))
+    assert begin in browser.get(own(instance)).content.decode()
+    assert browser.get(begin).status_code == 405
+    assert browser.post(begin).headers["Location"] == own(instance)
+    assert Operation.objects.get().status == Outcome.QUEUED
+    assert begin not in browser.get(own(instance)).content.decode()
+    assert "is not postponed any more" in browser.post(begin, follow=True).content.decode()
+
+
+def test_a_removal_begins_with_the_permission_to_remove(db: None) -> None:
+    instance = make_installed()
+    operation = make_operation(
+        instance=instance,
+        kind=OperationKind.REMOVE,
+        status=Outcome.POSTPONED,
+        not_before=timezone.now() + timedelta(hours=1),
+    )
+    begin = reverse("admin:instances_operation_begin", args=(operation.pk,))
+    changer = signed_in("view_instance", "change_instance")
+    assert begin not in changer.get(own(instance)).content.decode()
+    assert changer.post(begin).status_code == 403
+    assert signed_in("view_instance").post(begin).status_code == 403
+    signed_in("change_instance", "delete_instance").post(begin)
+    assert Operation.objects.get().status == Outcome.QUEUED

@@ -113,3 +113,25 @@ def test_an_instance_that_is_none_is_named(api: Api, instance: Any) -> None:
     document = asked(make_installed(), "stop")
     document["data"]["relationships"]["instance"] = {"data": instance}
     assert "instance" in api.post("/operations", document, expect=422)["errors"][0]["source"]["pointer"]
+
+
+def test_a_postponed_one_can_begin_now(api: Api) -> None:
+    instance = make_installed()
+    tonight = (timezone.now() + timedelta(hours=8)).isoformat()
+    api.post("/operations", asked(instance, "stop", not_before=tonight))
+    operation = Operation.objects.get()
+    now = cancellation(operation, status="queued")
+    for _ in range(2):
+        found = api.patch(f"/operations/{operation.pk}", now)["data"]
+        assert found["attributes"]["status"] == "queued"
+    Operation.objects.update(status=Outcome.SUCCEEDED, finished_at=timezone.now())
+    assert api.patch(f"/operations/{operation.pk}", now, expect=409)["errors"][0]["code"] == "not_postponed"
+
+
+def test_a_postponed_removal_begins_with_the_permission_to_remove() -> None:
+    operation = make_operation(
+        kind=OperationKind.REMOVE, status=Outcome.POSTPONED, not_before=timezone.now() + timedelta(hours=8)
+    )
+    now = cancellation(operation, status="queued")
+    Api(make_user("change_instance", "view_operation")).patch(f"/operations/{operation.pk}", now, expect=403)
+    Api(make_user("change_instance", "delete_instance", "view_operation")).patch(f"/operations/{operation.pk}", now)

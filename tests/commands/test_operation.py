@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -73,3 +74,12 @@ def test_actions_are_locked_with_a_reason_and_unlocked() -> None:
     assert "Nothing is locked" in said("lock", "remove", instance.slug, "all")
     with pytest.raises(CommandError, match="no such lock"):
         said("lock", "remove", instance.slug, "stop")
+
+
+def test_a_postponed_one_can_begin_now() -> None:
+    operation = make_operation(status=Outcome.POSTPONED, not_before=timezone.now() + timedelta(hours=8))
+    assert "is filed" in said("operation", "begin", str(operation.pk))
+    operation.refresh_from_db()
+    assert operation.status == Outcome.QUEUED
+    with pytest.raises(CommandError, match="not postponed any more"):
+        said("operation", "begin", str(operation.pk))

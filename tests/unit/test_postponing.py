@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from instances import operations
+from instances import audit, operations
 from instances.choices import Desired, OperationKind, Origin, Outcome, State
-from instances.errors import ActionLocked, AlreadyPostponed
+from instances.errors import ActionLocked, AlreadyPostponed, NotPostponed, OperationRunning
 from instances.models import ActionLock, Backup, Instance, Operation
 from instances.operations import Request
 from tests.factories import make_installed, make_instance, make_version
@@ -110,3 +110,37 @@ def test_a_lock_is_for_everybody_and_names_its_reason() -> None:
             operations.stop(instance, request)
     assert not Operation.objects.exists()
     operations.start(instance, NOW)
+
+
+def test_it_can_begin_before_its_time() -> None:
+    instance = make_installed()
+    operation = operations.stop(instance, tonight())
+    operations.begin_now(operation)
+    operation.refresh_from_db()
+    instance.refresh_from_db()
+    assert (operation.status, instance.desired_state) == (Outcome.QUEUED, Desired.STOPPED)
+    assert audit.entries_of(instance)[0].additional_data["action"] == "begun before its time"
+    with pytest.raises(NotPostponed):
+        operations.begin_now(operation)
+
+
+def test_one_that_was_read_while_it_was_postponed_begins_once() -> None:
+    operation = operations.stop(make_installed(), tonight())
+    read = Operation.objects.get(pk=operation.pk)
+    operations.begin_now(operation)
+    with pytest.raises((NotPostponed, OperationRunning)):
+        operations.begin_now(read)
+
+
+def test_it_does_not_begin_beside_another_or_against_a_lock() -> None:
+    busy, locked = make_installed(), make_installed()
+    for instance in (busy, locked):
+        operations.stop(instance, tonight())
+    operations.start(busy, NOW)
+    ActionLock.objects.create(instance=locked, action=OperationKind.STOP, reason="The assembly is on")
+    for instance, refusal in ((busy, OperationRunning), (locked, ActionLocked)):
+        postponed = Operation.objects.get(instance=instance, status=Outcome.POSTPONED)
+        with pytest.raises(refusal):
+            operations.begin_now(postponed)
+        postponed.refresh_from_db()
+        assert postponed.status == Outcome.POSTPONED

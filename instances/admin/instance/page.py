@@ -55,6 +55,7 @@ class Postponed:
 
     operation: Operation
     is_due: bool
+    may_begin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +159,18 @@ def head_of(instance: Instance, request: HttpRequest) -> Head:
         backups=section_of(instance, request.user),
         locks=tuple(instance.locks.all()),
         next_try=next_try(instance),
-        postponed=tuple(Postponed(one, _is_due(one)) for one in later),
+        postponed=tuple(Postponed(one, _is_due(one), _may_begin(one, instance, request.user)) for one in later),
     )
 
 
 def _is_due(operation: Operation) -> bool:
     return operation.not_before is None or operation.not_before <= timezone.now()
+
+
+def _may_begin(operation: Operation, instance: Instance, user: User | AnonymousUser) -> bool:
+    """Reads ``operation_kind``."""
+    idle = getattr(instance, "operation_kind", None) is None
+    return idle and user.has_perms(["instances.change_instance", operations.permission_to_begin(operation)])
 
 
 def _page_key(instance: Instance) -> Any:

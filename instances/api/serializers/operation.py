@@ -46,9 +46,9 @@ class AskedSerializer(serializers.Serializer[Operation]):
 
 
 class CancelSerializer(serializers.Serializer[Operation]):
-    """The one thing that can be changed of an operation."""
+    """What can be changed of an operation: it can be cancelled, and a postponed one can begin now (queued)."""
 
-    status = ChoiceField(choices=[Outcome.CANCELLED.value])
+    status = ChoiceField(choices=[Outcome.CANCELLED.value, Outcome.QUEUED.value])
 
 
 class OperationSerializer(ModelSerializer):  # type: ignore[misc]

@@ -69,12 +69,17 @@ class OperationView(ReadView):
         return Response(found, status=status.HTTP_201_CREATED, headers={"Location": found["self_link"]})
 
     def partial_update(self, request: Request, pk: str, **kwargs: Any) -> Response:
-        """To cancel is all that can be done to an operation. One that is cancelled already stays so."""
+        """To cancel one, or to let a postponed one begin now. One that is as it is wanted stays so."""
         operation = self.get_object()
         document = changed_resource(request.data, self.resource_name, pk)
         serializer = CancelSerializer(data=document.fields)
         serializer.is_valid(raise_exception=True)
-        if operation.status != Outcome.CANCELLED:
+        wanted = serializer.validated_data["status"]
+        if wanted == Outcome.QUEUED and operation.status != Outcome.QUEUED:
+            if not request.user.has_perm(operations.permission_to_begin(operation)):
+                raise PermissionDenied
+            operations.begin_now(operation)
+        elif wanted == Outcome.CANCELLED and operation.status != Outcome.CANCELLED:
             operations.cancel(operation, self.asked_by())
         return Response(self.get_serializer(self.get_object()).data)
 

@@ -24,7 +24,7 @@ SHOWN = 50
 
 
 class Command(ConsoleCommand):
-    help = "List operations, or cancel one."
+    help = "List operations, cancel one, or let a postponed one begin."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -35,6 +35,9 @@ class Command(ConsoleCommand):
         cancel = actions.add_parser("cancel", help="end an operation, and undo what it has done")
         cancel.add_argument("operation", type=int, help="its number")
         add_common(cancel)
+        begin = actions.add_parser("begin", help="let a postponed operation begin now")
+        begin.add_argument("operation", type=int, help="its number")
+        add_common(begin, waits=True)
 
     def do_list(self, instance: str | None, **options: Any) -> None:
         found = Operation.objects.select_related("instance__domain", "version", "backup", "host")
@@ -63,19 +66,26 @@ class Command(ConsoleCommand):
                 ),
             )
 
+    def do_begin(self, operation: int, **options: Any) -> None:
+        begun = operations.begin_now(find_operation(operation))
+        self.follow(begun, wait=options["wait"], timeout=options["timeout"], as_json=options["json"])
+
     def do_cancel(self, operation: int, **options: Any) -> None:
-        found = Operation.objects.filter(pk=operation).first() if operation < 2**63 else None
-        if found is None:
-            raise CommandError(
-                f"There is no operation {operation}. See: manage.py operation list", returncode=NOT_FOUND
-            )
-        found = operations.cancel(found, REQUEST)
+        found = operations.cancel(find_operation(operation), REQUEST)
         if options["json"]:
             self.print_json(operation_document(found))
         elif found.status == Outcome.CANCELLED:
             self.stdout.write(f"Operation {found.pk} is cancelled: {found}.")
         else:
             self.stdout.write(f"Operation {found.pk} is being cancelled: {found}. What it has done is undone.")
+
+
+def find_operation(number: int) -> Operation:
+    """Exits with NOT_FOUND."""
+    found = Operation.objects.filter(pk=number).first() if number < 2**63 else None
+    if found is None:
+        raise CommandError(f"There is no operation {number}. See: manage.py operation list", returncode=NOT_FOUND)
+    return found
 
 
 def note(operation: Operation) -> str:
