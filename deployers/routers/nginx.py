@@ -17,7 +17,7 @@ from deployers.errors import DeployError
 from deployers.routers.address import UnixAddress
 from deployers.routers.domain_file import DomainFile
 from deployers.routers.domains import Domains
-from deployers.routers.nginx_files import PASSAGE, make_directory, set_link, write_public
+from deployers.routers.nginx_files import PASSAGE, clear_drafts, make_directory, set_link, write_public
 from deployers.routers.nginx_layout import SOCKET_PATH_BYTES, NginxLayout, PublicPaths
 from deployers.routers.nginx_pages import INACTIVE, STARTING, UPDATING, pages
 from deployers.spec import DomainSpec, InstanceSpec, Location
@@ -151,6 +151,8 @@ class NginxRouter:
         public = self.layout.public(spec.id)
         self._check_address(self.layout.address(spec.domain_id, spec.slug), public)
         make_directory(public.directory)
+        self._clear_drafts(public)
+        clear_drafts(self.layout.address(spec.domain_id, spec.slug))
         set_link(public.socket, self.layout.front(spec.id))
         set_link(public.media, Path("..") / "data" / "media")
         make_directory(public.static)
@@ -185,14 +187,21 @@ class NginxRouter:
     def pause(self, spec: InstanceSpec) -> None:
         """Show the page "is inactive". Nothing to do for an instance that was never published."""
         public = self.layout.public(spec.id)
+        self._clear_drafts(public)
         with contextlib.suppress(FileNotFoundError):
             write_public(public.stopped, "")
         public.updating.unlink(missing_ok=True)
 
     def resume(self, spec: InstanceSpec) -> None:
         public = self.layout.public(spec.id)
+        self._clear_drafts(public)
         public.updating.unlink(missing_ok=True)
         public.stopped.unlink(missing_ok=True)
+
+    def _clear_drafts(self, public: PublicPaths) -> None:
+        """An instance has one operation at a time, so what is being written there is nobody's any more."""
+        for directory in (public.directory, public.pages):
+            clear_drafts(directory)
 
     def withdraw(self, spec: InstanceSpec) -> None:
         """Take the address away, unless it leads to another instance by now."""

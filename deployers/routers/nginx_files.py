@@ -11,6 +11,7 @@ PUBLIC_FILE = 0o644
 PUBLIC_DIRECTORY = 0o755
 PASSAGE = 0o711
 """May be walked through, but not listed."""
+DRAFT = "[0-9a-f]" * 8 + ".new"
 
 
 def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
@@ -44,6 +45,14 @@ def set_link(path: Path, target: Path) -> None:
     """Make ``path`` a symbolic link to ``target``: at every moment there is the old one or the new one."""
     if not (path.is_symlink() and path.readlink() == target):
         _replace(path, lambda new: new.symlink_to(target))
+
+
+def clear_drafts(path: Path) -> None:
+    """Take away what processes left that were killed while they wrote ``path``, or while they wrote anything in the
+    directory ``path``. Nobody else may be writing there now."""
+    directory, name = (path, "*") if path.is_dir() and not path.is_symlink() else (path.parent, path.name)
+    for draft in directory.glob(f".{name}.{DRAFT}"):
+        draft.unlink(missing_ok=True)
 
 
 def _replace(path: Path, make: Callable[[Path], None]) -> None:

@@ -250,3 +250,19 @@ def test_an_address_is_taken_away_only_while_it_leads_to_that_instance(router: N
         assert [number for _address, number in router.published()] == [other.id]
     assert not address.parent.exists()
     assert router.layout.public(one.id).directory.exists()
+
+
+def test_drafts_of_writers_that_were_killed_are_cleared(router: NginxRouter) -> None:
+    wanted = published(router)
+    public, address = router.layout.public(wanted.id), router.layout.address(wanted.domain_id, wanted.slug)
+    before = tree_of(public.directory)
+    neighbour = address.with_name(".another.0123abcd.new")
+    neighbour.symlink_to("being made")
+    for clear in (router.resume, lambda spec: router.publish(spec, Path("/srv/openslides/versions/3/static"), 3)):
+        (public.directory / ".stopped.0123abcd.new").touch()
+        (public.pages / ".starting.de.html.0123abcd.new").touch()
+        clear(wanted)
+        assert tree_of(public.directory) == before
+    address.with_name(f".{address.name}.0123abcd.new").symlink_to("half made")
+    router.publish(wanted, Path("/srv/openslides/versions/3/static"), 3)
+    assert sorted(path.name for path in address.parent.iterdir()) == [neighbour.name, address.name]
