@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p tests.isolation
 DATABASE_TESTS := tests/unit tests/api tests/admin tests/commands
 REAL_TESTS := tests/deployers tests/databases tests/caches tests/engines tests/openslides tests/routers tests/images \
-	tests/embedded tests/browser tests/chaos
+	tests/embedded tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-here test-host chaos lint format bench lock docs translations clean image host
@@ -25,12 +25,13 @@ test-here: $(VENV)/.dev
 	$(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
+	ROUNDS=0 $(BIN)/python -m tests.chaos --jobs 2
 
 test-host: $(VENV)/.dev
 	$(PYTEST) tests/host
 
-chaos: $(VENV)/.dev ## kill, fill, flush and race, and print what became of it (ROUNDS=3 make chaos: every step at every moment)
-	$(PYTEST) -q tests/chaos
+chaos: $(VENV)/.dev ## kill, fill, flush, race and cut the power, and print what became of it (ROUNDS=3 make chaos: every moment)
+	$(BIN)/python -m tests.chaos
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check

@@ -1,160 +1,166 @@
-"""A running product, its rows, and its host: what chaos is done to, and what it is compared with afterwards."""
+"""The instances of one host, whose rows this process works on, and what users have written into them.
+
+What differs between hosts is how users' data are written and read, and how the host is compared with the rows.
+Django's settings must be there before a fleet is made, so the modules around it import the product's inside of
+functions.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-import sqlite3
-import subprocess
-import sys
-import threading
-import time
-from contextlib import closing
-from typing import Any
+import os
+import shutil
+import tarfile
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import requests
-
-from deployers.layout import EmbeddedLayout
-from deployers.services.supervisor_rpc import Rpc
-from tests.embedded.openslides import OpenSlides
-from tests.embedded.product import PROJECT, Product
 from tests.observing import wait_for
 
-ID = re.compile(r"[0-9a-f]{32}")
-FINISHED = ("succeeded", "failed", "cancelled")
-CONVERGENCE_SECONDS = 90
+if TYPE_CHECKING:
+    from instances.models import Backup, Instance, Operation, Version
+
+OLD, NEW = "3.2", "3.3"
+CONVERGENCE_SECONDS = 150.0
 
 
-class Fleet:
-    """One product with its instances."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as the rows say. ``instance``: its id, where it belongs to one."""
 
-    def __init__(self, product: Product) -> None:
-        self.product = product
-        environment = {**product.environment, "DJANGO_SETTINGS_MODULE": "multiinstance.settings"}
-        # No message of the zygote's children reaches the real worker: it must find the operation by itself.
-        environment |= {"BROKER_URL": "memory://", "OPERATIONS_AT_ONCE": "100"}
-        self._zygote = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.zygote"],
-            cwd=PROJECT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._lock = threading.Lock()
+    text: str
+    instance: str = ""
 
-    @property
-    def zygote(self) -> int:
-        """Its process id."""
-        return self._zygote.pid
 
-    def close(self) -> None:
-        assert self._zygote.stdin is not None
-        self._zygote.stdin.close()
-        self._zygote.wait(30)
+class Fleet(ABC):
+    """``domain``: where new instances get their addresses. ``attributes``: of each new one."""
 
-    def die(self, **wanted: Any) -> dict[str, Any]:
-        """Let a worker begin an operation and be killed in it; what the zygote answers."""
-        with self._lock:
-            assert self._zygote.stdin is not None
-            assert self._zygote.stdout is not None
-            self._zygote.stdin.write(json.dumps(wanted) + "\n")
-            self._zygote.stdin.flush()
-            told: dict[str, Any] = json.loads(self._zygote.stdout.readline())
-        return told
+    domain = "localhost"
+    attributes: dict[str, Any] = {}
 
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """From the control plane's database."""
-        with closing(sqlite3.connect(f"file:{self.product.data_dir}/db.sqlite3?mode=ro", uri=True, timeout=20)) as rows:
-            return rows.execute(query, values).fetchall()
+    def __init__(self) -> None:
+        self.marks: dict[str, set[str]] = {}
+        """What users have written, by instance."""
 
-    def outcome(self, operation: int) -> str:
-        """Once the operation has ended: its status."""
+    @abstractmethod
+    def media(self, instance: Instance) -> Path:
+        """Where its uploads are."""
 
-        def look() -> str | None:
-            ((status,),) = self.rows("SELECT status FROM instances_operation WHERE id = ?", operation)
-            return status if status in FINISHED else None
+    @abstractmethod
+    def write(self, instance: Instance, text: str) -> None:
+        """Into a row of its database."""
 
-        return wait_for(f"the end of operation {operation}", look, CONVERGENCE_SECONDS)
+    @abstractmethod
+    def rows(self, instance: Instance) -> set[str]:
+        """What is in those rows. Raises what the database raises, where it cannot be read."""
 
-    def converged(self, instance: str, state: str) -> None:
-        """Once nothing of the instance is unfinished and it is in that state ("gone": removed)."""
+    @abstractmethod
+    def rows_of_dump(self, dump: Path) -> set[str]:
+        """What is in those rows, in the database of an archive."""
 
+    @abstractmethod
+    def scan(self) -> list[Finding]:
+        """The host against the rows, looked at until it is steady."""
+
+    def version(self, name: str) -> Version:
+        from instances.models import Version
+
+        return Version.objects.get(name=name)
+
+    def unfinished(self) -> list[Operation]:
+        from instances.models import Operation
+
+        return list(Operation.objects.unfinished())
+
+    def wait_all(self, seconds: float = CONVERGENCE_SECONDS) -> None:
+        """Until no operation waits or runs."""
+        wait_for("the end of all operations", lambda: not self.unfinished(), seconds, every=0.2)
+
+    def make(self, count: int, prefix: str, release: str = OLD) -> list[Instance]:
+        """So many new instances that run, each with a mark."""
+        from instances import operations
+
+        made = [self.new(f"{prefix}-{number}", release) for number in range(count)]
+        self.do(operations.create, made)
+        for instance in made:
+            self.mark(instance, "made")
+        return made
+
+    def new(self, slug: str, release: str = OLD) -> Instance:
+        """The row of an instance that is not there yet, not saved."""
+        from instances.models import Domain, Instance
+
+        domain = Domain.objects.get(domain=self.domain)
+        return Instance(slug=slug, domain=domain, version=self.version(release), event_name=slug, **self.attributes)
+
+    def do(self, file: Callable[[Instance, Any], Operation], instances: Collection[Instance]) -> list[Operation]:
+        """Ask for an operation on each, which the real worker runs; when all have ended well."""
+        from instances import operations
+
+        filed = [file(instance, operations.Request()) for instance in instances]
+        self.wait_all()
+        for operation in filed:
+            operation.refresh_from_db()
+            if operation.status != "succeeded":
+                raise AssertionError(f"{operation}: {operation.status} {operation.failed_step} {operation.error}")
+        for instance in instances:
+            instance.refresh_from_db()
+            if instance.removed_at is None:
+                self.wait_row(instance, instance.desired_state)
+        return filed
+
+    def wait_row(self, instance: Instance, state: str) -> None:
         def look() -> bool:
-            found = self.rows(
-                "SELECT observed_state, removed_at, (SELECT count(*) FROM instances_operation o WHERE "
-                "o.instance_id = i.id AND status IN ('queued', 'running')) FROM instances_instance i WHERE id = ?",
-                instance,
-            )
-            if not found:
-                return state == "gone"
-            ((observed, removed, unfinished),) = found
-            return not unfinished and (removed is not None if state == "gone" else observed == state)
+            instance.refresh_from_db()
+            return bool(instance.observed_state == state)
 
-        wait_for(f"{instance} {state}", look, CONVERGENCE_SECONDS)
+        try:
+            wait_for("its state", look, CONVERGENCE_SECONDS)
+        except AssertionError:
+            raise AssertionError(f"{instance} is {instance.observed_state} and not {state}") from None
 
-    def backups(self, instance: str) -> list[int]:
-        """The complete ones, the newest last."""
-        query = "SELECT id FROM instances_backup WHERE instance_id = ? AND completed_at IS NOT NULL ORDER BY id"
-        return [number for (number,) in self.rows(query, instance)]
+    # What users write: a row of the database, and a file.
 
-    def session(self, instance: str) -> OpenSlides:
-        """Logged in, as soon as it answers."""
-        attributes = self.product.instance(instance)
-        openslides = OpenSlides(attributes["url"])
-        password = self.password(instance)
+    def mark(self, instance: Instance, text: str) -> None:
+        """Write it as a user of the instance would."""
+        self.write(instance, text)
+        self.media(instance).mkdir(exist_ok=True)
+        (self.media(instance) / f"{text}.txt").write_text(text)
+        self.marks.setdefault(instance.pk, set()).add(text)
 
-        def look() -> bool:
-            try:
-                return openslides.login("admin", password) == 200
-            except requests.RequestException:
-                return False
+    def marks_in(self, instance: Instance) -> set[str]:
+        """What is there of it: in the database and as a file."""
+        return self.rows(instance) & {path.stem for path in self.media(instance).glob("*.txt")}
 
-        wait_for(f"the log-in to {instance}", look, CONVERGENCE_SECONDS, every=0.2)
-        return openslides
+    def lost(self, instance: Instance) -> list[str]:
+        """What was written and is not there."""
+        try:
+            return sorted(self.marks.get(instance.pk, set()) - self.marks_in(instance))
+        except Exception as error:
+            return [f"the database ({type(error).__name__}: {error})"]
 
-    def password(self, instance: str) -> str:
-        found = self.product.call("GET", f"instances/{instance}", expect=200)
-        return str(found["data"]["attributes"]["superadmin_password"])
+    def marks_in_archive(self, backup: Backup) -> set[str]:
+        """What users had written, as the archive holds it."""
+        from instances.planning import archive_of
 
-    def topics(self, instance: str) -> list[str]:
-        return [str(topic["title"]) for topic in self.session(instance).get("/rest/topics/topic/")]
-
-    def write(self, instance: str, title: str) -> None:
-        self.session(instance).post("/rest/topics/topic/", {"title": title})
-
-    def create(self, slug: str, version: str = "3.3") -> str:
-        """A new instance that answers, with a topic "written"."""
-        made = self.product.create(slug, version)
-        self.converged(made["id"], "active")
-        self.write(made["id"], "written")
-        return str(made["id"])
-
-    def leaks(self) -> set[str]:
-        """What is on the host and belongs to no row, and the other way round; looked at until it is steady."""
-        deadline = time.monotonic() + 20
-        while True:
-            found = self._leaks()
-            if not found or time.monotonic() > deadline:
-                return found
-            time.sleep(0.5)
-
-    def _leaks(self) -> set[str]:
-        layout = EmbeddedLayout(self.product.data_dir)
-        installed = "SELECT id FROM instances_instance WHERE removed_at IS NULL AND installed_at IS NOT NULL"
-        present = {number for (number,) in self.rows(installed)}
-        directories = {path.name for path in (layout.data_dir / "instances").iterdir()}
-        services = {path.stem for path in layout.supervisor_instances.glob("*.conf")}
-        with Rpc(layout.supervisor_socket, 10) as rpc:
-            processes: Any = rpc.call("getAllProcessInfo")
-        programs = {match[0] for process in processes if (match := ID.search(str(process["name"]))) is not None}
-        kept = {name for (name,) in self.rows("SELECT name FROM instances_backup WHERE completed_at IS NOT NULL")}
-        folder = layout.data_dir / "backups"
-        archives = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        found = {f"directory {name}" for name in directories ^ present}
-        found |= {f"service {name}" for name in services ^ present}
-        found |= {f"program {name}" for name in programs ^ present}
-        found |= {f"archive {name}" for name in archives ^ (kept | {f"{name}.json" for name in kept})}
-        drafts = {path.name for path in (layout.data_dir / "instances").glob("*/data/*.draft")}
-        drafts |= {str(path) for path in (layout.data_dir / "instances").glob("*/staging")}
-        return found | {f"draft {name}" for name in drafts}
+        archive = archive_of(backup)
+        files: set[str] = set()
+        number, name = tempfile.mkstemp(suffix=".dump")
+        try:
+            with (
+                os.fdopen(number, "wb") as database,
+                archive.store.read(archive.name) as stream,
+                tarfile.open(fileobj=stream, mode="r|") as tar,
+            ):
+                for member in tar:
+                    path = Path(member.name)
+                    if path.parts[0] == "media" and path.suffix == ".txt":
+                        files.add(path.stem)
+                    elif member.name == "database":
+                        shutil.copyfileobj(tar.extractfile(member) or BytesIO(), database)
+            return self.rows_of_dump(Path(name)) & files
+        finally:
+            os.unlink(name)

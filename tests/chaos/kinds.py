@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.plant import NEW, OLD, Plant, marks_of
+from tests.chaos.fleet import NEW, OLD, Fleet
 
 if TYPE_CHECKING:
     from instances.models import Backup, Instance, Operation
@@ -38,13 +33,13 @@ class Kind:
     steps_that_take = {"wait until OpenSlides answers": 0.8}
     numbers = itertools.count(1)
 
-    def __init__(self, plant: Plant) -> None:
-        self.plant = plant
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
 
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
         """So many instances to which it can be done, out of ``pool``: those are installed and active, with OLD."""
         if len(pool) < count:
-            pool += self.plant.make(count - len(pool), f"more-for-{self.name}-{next(self.numbers)}".replace(" ", "-"))
+            pool += self.fleet.make(count - len(pool), f"more-for-{self.name}-{next(self.numbers)}".replace(" ", "-"))
         chosen, pool[:] = pool[:count], pool[count:]
         return chosen
 
@@ -59,7 +54,7 @@ class Kind:
         return _not(instance, "active", OLD)
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
-        return self.plant.lost(instance)
+        return self.fleet.lost(instance)
 
     def after(self, pool: list[Instance], used: list[Instance]) -> None:
         """Give those back that can be used again, and take the others away."""
@@ -67,13 +62,13 @@ class Kind:
 
         present = [instance for instance in used if instance.removed_at is None]
         again = [i for i in present if i.installed_at is not None and i.version.name == OLD]
-        self.plant.do(operations.start, [instance for instance in again if instance.desired_state == "stopped"])
+        self.fleet.do(operations.start, [instance for instance in again if instance.desired_state == "stopped"])
         pool += again
         for instance in [instance for instance in present if instance not in again]:
             if instance.installed_at is None and not instance.backups.exists():
                 instance.delete()
             else:
-                self.plant.do(operations.purge, [instance])
+                self.fleet.do(operations.purge, [instance])
 
 
 def _not(instance: Instance, state: str, version: str) -> list[str]:
@@ -91,7 +86,7 @@ class Create(Kind):
     name = "create"
 
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
-        return [self.plant.new(f"created-{next(self.numbers)}") for _ in range(count)]
+        return [self.fleet.new(f"created-{next(self.numbers)}") for _ in range(count)]
 
     def file(self, instance: Instance, request: Any) -> Operation:
         from instances import operations
@@ -108,7 +103,7 @@ class Create(Kind):
     def after(self, pool: list[Instance], used: list[Instance]) -> None:
         for instance in used:
             if instance.installed_at is not None:
-                self.plant.mark(instance, "made")
+                self.fleet.mark(instance, "made")
         super().after(pool, used)
 
 
@@ -131,7 +126,7 @@ class Start(Kind):
         from instances import operations
 
         chosen = super().subjects(pool, count)
-        self.plant.do(operations.stop, chosen)
+        self.fleet.do(operations.stop, chosen)
         return chosen
 
     def file(self, instance: Instance, request: Any) -> Operation:
@@ -158,9 +153,10 @@ class MakeBackup(Kind):
         return _not(instance, "active", OLD) + (["its backup is there"] if operation.backup else [])
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
-        lost = self.plant.lost(instance)
+        lost = self.fleet.lost(instance)
         if operation.backup is not None:
-            lost += [f"{mark} in the backup" for mark in self.plant.marks[instance.pk] - marks_in(operation.backup)]
+            missing = self.fleet.marks[instance.pk] - self.fleet.marks_in_archive(operation.backup)
+            lost += [f"{mark} in the backup" for mark in missing]
         return lost
 
 
@@ -170,31 +166,13 @@ def _incomplete(backup: Backup | None) -> list[str]:
     return [] if backup.is_complete else ["its backup is not complete"]
 
 
-def marks_in(backup: Backup) -> set[str]:
-    """What users had written, as the archive holds it."""
-    from instances.planning import archive_of
-
-    archive = archive_of(backup)
-    files: set[str] = set()
-    with tempfile.NamedTemporaryFile(suffix=".sqlite") as database:
-        with archive.store.read(archive.name) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            for member in tar:
-                path = Path(member.name)
-                if path.parts[0] == "media" and path.suffix == ".txt":
-                    files.add(path.stem)
-                elif member.name == "database":
-                    shutil.copyfileobj(tar.extractfile(member) or BytesIO(), database)
-        database.flush()
-        return marks_of(Path(database.name)) & files
-
-
 class Restore(Kind):
     """The backup holds one mark less than the instance; after it just those of the backup count."""
 
     name = "restore"
 
-    def __init__(self, plant: Plant) -> None:
-        super().__init__(plant)
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
         self.backups: dict[str, Backup] = {}
         self.before: dict[str, set[str]] = {}
 
@@ -202,11 +180,11 @@ class Restore(Kind):
         from instances import operations
 
         chosen = super().subjects(pool, count)
-        made = self.plant.do(operations.backup, chosen)
+        made = self.fleet.do(operations.backup, chosen)
         self.backups |= {operation.instance_id: operation.backup for operation in made}
-        self.before |= {instance.pk: set(self.plant.marks[instance.pk]) for instance in chosen}
+        self.before |= {instance.pk: set(self.fleet.marks[instance.pk]) for instance in chosen}
         for instance in chosen:
-            self.plant.mark(instance, f"after-{self.backups[instance.pk].pk}")
+            self.fleet.mark(instance, f"after-{self.backups[instance.pk].pk}")
         return chosen
 
     def file(self, instance: Instance, request: Any) -> Operation:
@@ -218,15 +196,16 @@ class Restore(Kind):
         return _not(instance, "active", OLD) + _incomplete(operation.safety_backup)
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
-        marks = self.plant.marks[instance.pk]
+        marks = self.fleet.marks[instance.pk]
         if operation.status != "succeeded":
-            return self.plant.lost(instance)
+            return self.fleet.lost(instance)
         lost = []
         if operation.safety_backup is not None:
-            lost += [f"{mark} in the safety backup" for mark in marks - marks_in(operation.safety_backup)]
-        self.plant.marks[instance.pk] = set(self.before[instance.pk])
-        found = self.plant.marks_in(instance)
-        lost += self.plant.lost(instance)
+            missing = marks - self.fleet.marks_in_archive(operation.safety_backup)
+            lost += [f"{mark} in the safety backup" for mark in missing]
+        self.fleet.marks[instance.pk] = set(self.before[instance.pk])
+        found = self.fleet.marks_in(instance)
+        lost += self.fleet.lost(instance)
         return lost + [f"(not restored: {mark} is still there)" for mark in found - self.before[instance.pk]]
 
 
@@ -237,15 +216,15 @@ class Update(Kind):
     def file(self, instance: Instance, request: Any) -> Operation:
         from instances import operations
 
-        return operations.update(instance, self.plant.version(NEW), request)
+        return operations.update(instance, self.fleet.version(NEW), request)
 
     def wrong(self, instance: Instance, operation: Operation) -> list[str]:
         return _not(instance, "active", NEW) + _incomplete(operation.safety_backup)
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
-        lost = self.plant.lost(instance)
+        lost = self.fleet.lost(instance)
         if operation.status == "succeeded" and operation.safety_backup is not None:
-            missing = self.plant.marks[instance.pk] - marks_in(operation.safety_backup)
+            missing = self.fleet.marks[instance.pk] - self.fleet.marks_in_archive(operation.safety_backup)
             lost += [f"{mark} in the backup before the update" for mark in missing]
         return lost
 
@@ -261,22 +240,24 @@ class CreateFromBackup(Kind):
 
         if self.source is None:
             (self.source,) = super().subjects(pool, 1)
-            (made,) = self.plant.do(operations.backup, [self.source])
+            (made,) = self.fleet.do(operations.backup, [self.source])
             self.backup = made.backup
-        return [self.plant.new(f"cloned-{next(self.numbers)}") for _ in range(count)]
+        clones = [self.fleet.new(f"cloned-{next(self.numbers)}") for _ in range(count)]
+        # Here and not in file(), which runs in the worker that dies.
+        for clone in clones:
+            self.fleet.marks[clone.pk] = set(self.fleet.marks[self.source.pk])
+        return clones
 
     def file(self, instance: Instance, request: Any) -> Operation:
         from instances import operations
 
-        assert self.source is not None
-        self.plant.marks[instance.pk] = set(self.plant.marks[self.source.pk])
         return operations.create(instance, request, self.backup)
 
     def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
         return [] if instance.observed_state == "new" else [f"it is {instance.observed_state}"]
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
-        return self.plant.lost(instance) if instance.installed_at else []
+        return self.fleet.lost(instance) if instance.installed_at else []
 
     def after(self, pool: list[Instance], used: list[Instance]) -> None:
         assert self.source is not None
@@ -286,15 +267,15 @@ class CreateFromBackup(Kind):
 class Verify(Kind):
     name = "verify"
 
-    def __init__(self, plant: Plant) -> None:
-        super().__init__(plant)
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
         self.backups: dict[str, Backup] = {}
 
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
         from instances import operations
 
         chosen = super().subjects(pool, count)
-        made = self.plant.do(operations.backup, chosen)
+        made = self.fleet.do(operations.backup, chosen)
         self.backups |= {operation.instance_id: operation.backup for operation in made}
         return chosen
 
@@ -328,10 +309,10 @@ class Remove(Kind):
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
         if instance.removed_at is None:
-            return self.plant.lost(instance)
+            return self.fleet.lost(instance)
         if operation.safety_backup is None or not operation.safety_backup.is_complete:
             return ["the last backup"]
-        return sorted(self.plant.marks[instance.pk] - marks_in(operation.safety_backup))
+        return sorted(self.fleet.marks[instance.pk] - self.fleet.marks_in_archive(operation.safety_backup))
 
 
 class BringBack(Kind):
@@ -341,7 +322,7 @@ class BringBack(Kind):
         from instances import operations
 
         chosen = super().subjects(pool, count)
-        self.plant.do(operations.remove, chosen)
+        self.fleet.do(operations.remove, chosen)
         return list(chosen)
 
     def file(self, instance: Instance, request: Any) -> Operation:
@@ -355,8 +336,8 @@ class BringBack(Kind):
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
         if instance.installed_at is None:
             newest = instance.backups.complete().first()
-            return sorted(self.plant.marks[instance.pk] - (marks_in(newest) if newest else set()))
-        return self.plant.lost(instance)
+            return sorted(self.fleet.marks[instance.pk] - (self.fleet.marks_in_archive(newest) if newest else set()))
+        return self.fleet.lost(instance)
 
 
 class Purge(Kind):
@@ -368,7 +349,7 @@ class Purge(Kind):
         from instances import operations
 
         chosen = super().subjects(pool, count)
-        self.plant.do(operations.backup, chosen)
+        self.fleet.do(operations.backup, chosen)
         return chosen
 
     def file(self, instance: Instance, request: Any) -> Operation:
@@ -381,9 +362,9 @@ class Purge(Kind):
         return found + (["its backups are there"] if instance.backups.exists() else [])
 
     def lost(self, instance: Instance, operation: Operation) -> list[str]:
-        return self.plant.lost(instance) if instance.removed_at is None else []
+        return self.fleet.lost(instance) if instance.removed_at is None else []
 
 
-KINDS: list[Callable[[Plant], Kind]] = [
+KINDS: list[Callable[[Fleet], Kind]] = [
     Create, Stop, Start, MakeBackup, Verify, Restore, CreateFromBackup, Update, BringBack, Remove, Purge,
 ]  # fmt: skip

@@ -72,7 +72,12 @@ class Report:
 
     @classmethod
     def load(cls, path: Path) -> Report:
-        report, content = cls(), json.loads(path.read_text())
+        return cls.of(path.read_text())
+
+    @classmethod
+    def of(cls, text: str) -> Report:
+        """What save() has written."""
+        report, content = cls(), json.loads(text)
         report.rows = {what: Row(**row) for what, row in content["rows"].items()}
         report.troubles = content["troubles"]
         return report

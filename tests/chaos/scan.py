@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployers.layout import EmbeddedLayout
 from deployers.services.supervisor_rpc import Rpc
+from tests.chaos.fleet import Finding
 from tests.observing import listens, processes_of, wait_for
 
 if TYPE_CHECKING:
@@ -25,27 +25,23 @@ PASSING = re.compile(r"\.(new|unfinished|gone|draft|aside|tmp)$|/(staging|migrat
 SETTLING_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as the rows say. ``instance``: its id, where it belongs to one."""
-
-    text: str
-    instance: str = ""
-
-
-def scan(data_dir: Path) -> list[Finding]:
-    """Looked at again until nothing is found: a process that ends, or a state that is read, takes a moment."""
+def steady(look: Callable[[], list[Finding]]) -> list[Finding]:
+    """What is found in the end: a process that ends, or a state that is read, takes a moment."""
     found: list[Finding] = []
 
-    def look() -> bool:
-        found[:] = _scan(data_dir)
+    def nothing() -> bool:
+        found[:] = look()
         return not found
 
     try:
-        wait_for("nothing to be found", look, SETTLING_SECONDS, every=0.5)
+        wait_for("nothing to be found", nothing, SETTLING_SECONDS, every=0.5)
     except AssertionError:
         return found
     return []
+
+
+def scan(data_dir: Path) -> list[Finding]:
+    return steady(lambda: _scan(data_dir))
 
 
 def _scan(data_dir: Path) -> list[Finding]:
@@ -59,11 +55,11 @@ def _scan(data_dir: Path) -> list[Finding]:
         )
     }
     found = [
-        *_rows(),
+        *disagreements(),
         *_directories(layout, present),
         *_services(layout, present),
         *_processes(layout, present),
-        *_archives(),
+        *archives(),
         *_versions(layout),
     ]
     from instances.deployment import deployer_for
@@ -75,7 +71,7 @@ def _scan(data_dir: Path) -> list[Finding]:
     return found
 
 
-def _rows() -> Iterator[Finding]:
+def disagreements() -> Iterator[Finding]:
     """What the rows say of each other."""
     from instances.models import Backup, Instance, Operation
 
@@ -95,7 +91,7 @@ def _directories(layout: EmbeddedLayout, present: dict[str, Instance]) -> Iterat
     root = layout.data_dir / "instances"
     names = {path.name for path in root.iterdir()} if root.exists() else set()
     for name in sorted(names ^ set(present)):
-        yield Finding(f"the directory {name}" if name in names else "no directory", _id_in(name))
+        yield Finding(f"the directory {name}" if name in names else "no directory", id_in(name))
     for name in names & set(present):
         tokens = set()
         for path in (root / name).rglob("*"):
@@ -122,7 +118,7 @@ def _services(layout: EmbeddedLayout, present: dict[str, Instance]) -> Iterator[
         answer: Any = rpc.call("getAllProcessInfo")
     running = {match[0]: process["statename"] for process in answer if (match := ID.search(process["name"]))}
     for name in sorted(files ^ set(present)):
-        yield Finding(f"the service file {name}" if name in files else "no service file", _id_in(name))
+        yield Finding(f"the service file {name}" if name in files else "no service file", id_in(name))
     for name in sorted(set(running) ^ set(present)):
         yield Finding(f"the service {name}" if name in running else "no service", name)
     for name in set(running) & set(present):
@@ -154,7 +150,7 @@ def _instances_of(pid: int, directory: Path) -> set[str]:
     return {found.decode() for found in re.findall(re.escape(f"{directory}/").encode() + rb"([0-9a-f]{32})", text)}
 
 
-def _archives() -> Iterator[Finding]:
+def archives() -> Iterator[Finding]:
     """Every archive has its row, every complete row its archive, and that has the checksum of the row."""
     from django.conf import settings
 
@@ -188,6 +184,6 @@ def _versions(layout: EmbeddedLayout) -> Iterator[Finding]:
                 yield Finding(f"{path.name} in the version {name}")
 
 
-def _id_in(name: str) -> str:
+def id_in(name: str) -> str:
     match = ID.search(name)
     return match[0] if match else ""

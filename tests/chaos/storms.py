@@ -2,9 +2,7 @@
 
     python -m tests.chaos.storms RESULT ordinary|disk|clock|postgresql [STORM…]
 
-In each storm instances are created, started, stopped, updated, backed up, restored and removed at the same time, and
-meanwhile something happens to the host. When it is over nobody does anything but what an operator does whose creation
-has failed: ask again. ROUNDS: how often each storm comes.
+See storm.py for what goes on meanwhile. ROUNDS: how often each storm comes; 0: a choice of them.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -23,23 +20,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import requests
 
-from tests.chaos.kinds import marks_in
-from tests.chaos.plant import CONVERGENCE_SECONDS, NEW, Plant, plant
+from tests.chaos.plant import Plant, plant
 from tests.chaos.report import Report, told
-from tests.chaos.scan import scan
+from tests.chaos.storm import run
 from tests.postgresql import Cluster, running_cluster
-
-if TYPE_CHECKING:
-    from instances.models import Instance, Operation
 
 DISK_BYTES = 256 << 20
 HOUR = 3600
-numbers = itertools.count(1)
 
 Fault = Callable[[Plant], None]
 """What happens. It begins when some operations run, and ends when it is over."""
@@ -163,86 +155,15 @@ def database_stopped(cluster: Cluster) -> Fault:
     return stop
 
 
-class Storm:
-    """One storm over one plant."""
-
-    def __init__(self, made: Plant, name: str, fault: Fault, report: Report) -> None:
-        self.plant, self.name, self.fault, self.report = made, name, fault, report
-
-    def run(self) -> None:
-        from instances import operations
-
-        number = next(numbers)
-        calm = self.plant.make(7, f"calm-{number}")
-        updating, stopping, starting, saving, restoring, removing, resting = calm
-        self.plant.do(operations.stop, [starting, resting])
-        (made,) = self.plant.do(operations.backup, [restoring])
-        filed = [operations.create(self.plant.new(f"new-{number}-{each}"), operations.Request()) for each in range(2)]
-        request = operations.Request()
-        filed += [
-            operations.update(updating, self.plant.version(NEW), request),
-            operations.stop(stopping, request),
-            operations.start(starting, request),
-            operations.backup(saving, request),
-            operations.restore(made.backup, request),
-            operations.remove(removing, request),
-        ]
-        time.sleep(random.uniform(0.1, 1.5))
-        self.fault(self.plant)
-        began = time.monotonic()
-        rows: list[Instance] = [*calm, *(operation.instance for operation in filed[:2] if operation.instance)]
-        wrong = self._converge(rows, filed, began)
-        lost = [f"{text} of {row.slug}" for row in rows for text in self._lost(row)]
-        leaked = [f"{finding.text} {finding.instance}" for finding in scan(self.plant.data_dir)]
-        self.report.trial(self.name, None if wrong else time.monotonic() - began, leaked=leaked, lost=lost)
-        for text in wrong:
-            self.report.trouble(f"{self.name}: {text}")
-        self._clear(rows)
-
-    def _converge(self, rows: list[Instance], filed: list[Operation], began: float) -> list[str]:
-        """Ask again for what has failed, until all is as it is wanted; what is not, in the end."""
-        wrong: list[str] = ["nobody has looked yet"]
-        while wrong and time.monotonic() - began < 2 * CONVERGENCE_SECONDS:
-            time.sleep(0.3)
-            if self.plant.unfinished():
-                continue
-            wrong = [text for row in rows for text in self._wrong(row)]
-        wrong += [f"{operation} is gone" for operation in filed if not type(operation).objects.filter(pk=operation.pk)]
-        return wrong
-
-    def _wrong(self, row: Instance) -> list[str]:
-        from instances import operations
-        from instances.choices import Origin
-        from instances.errors import OperationRefused
-
-        row.refresh_from_db()
-        if row.removed_at is not None:
-            return []
-        if row.installed_at is None:
-            # As its operator does, who sees that it failed.
-            with contextlib.suppress(OperationRefused):
-                operations.create(row, operations.Request())
-            return [f"{row.slug} is {row.observed_state}"]
-        if row.observed_state in ("error", "update-failed") or row.attention:
-            with contextlib.suppress(OperationRefused):
-                operations.start(row, operations.Request(Origin.COMMAND))
-        if row.observed_state != row.desired_state:
-            return [f"{row.slug} is {row.observed_state} and shall be {row.desired_state}"]
-        return []
-
-    def _lost(self, row: Instance) -> list[str]:
-        if row.removed_at is None:
-            return self.plant.lost(row)
-        last = row.backups.complete().first()
-        return sorted(self.plant.marks[row.pk] - (marks_in(last) if last else set()))
-
-    def _clear(self, rows: list[Instance]) -> None:
-        from instances import operations
-
-        self.plant.do(operations.purge, rows)
-
-
 Faults = dict[str, Fault]
+SHORT = (
+    "power cut",
+    "broker emptied",
+    "disk full",
+    "clock an hour ahead, and back",
+    "control plane's PostgreSQL stopped",
+)
+"""Which of them come with ROUNDS=0."""
 
 
 @contextmanager
@@ -307,9 +228,11 @@ def main() -> None:
         for what, fault in faults.items():
             if sys.argv[3:] and what not in sys.argv[3:]:
                 continue
-            for _ in range(rounds):
+            if not rounds and what not in SHORT:
+                continue
+            for _ in range(max(rounds, 1)):
                 with told(what):
-                    Storm(made, what, fault, report).run()
+                    run(made, what, partial(fault, made), report)
                 report.save(result)
     report.save(result)
 
