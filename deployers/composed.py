@@ -114,7 +114,12 @@ class ComposedDeployer:
         )
 
     def stop(self, spec: InstanceSpec) -> Plan:
-        return (Step("stop the service", lambda log: self._stop(spec)),)
+        def stop(log: Log) -> None:
+            self._stop(spec)
+            # Its service takes it away at its end, unless the power failed, or the engine did.
+            self.parts.engine(spec.version).remove_container(spec.id)
+
+        return (Step("stop the service", stop),)
 
     def update(
         self, spec: InstanceSpec, target: VersionSpec, token: str, archive: Archive, running: bool = True
@@ -158,11 +163,16 @@ class ComposedDeployer:
                 return
             write_archive(parts, spec, archive, log)
 
+        def end(log: Log) -> None:
+            parts.services.remove(spec.id)
+            for engine in parts.engines.values():
+                engine.remove_container(spec.id)
+
         directory = parts.layout.instance(spec.id).directory
         withdraw = Step("withdraw the address", lambda log: parts.router.withdraw(spec))
         forget = Step("drop databases, keys and accounts", lambda log: parts.forget(spec.id), final=True)
         return _without_none(
-            Step("stop and forget the service", lambda log: parts.services.remove(spec.id)),
+            Step("stop and forget the service", end),
             Step("write a last backup", back_up) if archive is not None else None,
             withdraw if parts.router.has_front else None,
             forget if parts.has_accounts else None,
