@@ -38,7 +38,7 @@ KEPT = re.compile(r"database openslides_ID_kept_[0-9a-f]{8}")
 """The data from before the last update."""
 OF_AN_INSTANCE = re.compile(
     r"settings\.py|service\.json|release|restored|log/instance\.log|data/media(/.*)?"
-    r"|public/(static(/.*)?|stopped|media|version|sock|tls|v[0-9]|pages/(inactive|starting)\.(de|en)\.html)"
+    r"|public/(static(/.*)?|stopped|media|version|sock|tls|v[0-9]|pages/(inactive|starting|updating)\.(de|en)\.html)"
     r"|previous/(?P<token>[0-9]+)/(settings\.py|service\.json|kept\.json|switched|healthy|media(/.*)?)"
 )
 
