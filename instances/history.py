@@ -17,7 +17,7 @@ from instances.models import Host, Instance, StateChange
 def change_state(instance: Instance, state: State) -> bool:
     """Write the observed state, unless somebody else has done so since the row was read; whether it was written.
 
-    No query when it is the same, otherwise one UPDATE and one INSERT.
+    No query when it is the same, otherwise one UPDATE, one SELECT and one INSERT.
     """
     if state == instance.observed_state:
         return False
@@ -28,7 +28,9 @@ def change_state(instance: Instance, state: State) -> bool:
         )
         if changed != 1:
             return False
-        StateChange.objects.create(instance_id=instance.pk, state=state, wanted=instance.desired_state, at=now)
+        # What was wanted when the row was read may be over by now.
+        wanted = Instance.objects.values_list("desired_state", flat=True).get(pk=instance.pk)
+        StateChange.objects.create(instance_id=instance.pk, state=state, wanted=wanted, at=now)
     instance.observed_state, instance.state_since = state, now
     return True
 

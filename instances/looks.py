@@ -1,6 +1,6 @@
 """The periodic look at a host: read all states, write what changed, file what is missing, take up what was left.
 
-One call to the host and a handful of queries (and two more for each state that changed), whatever the number of
+One call to the host and a handful of queries (and three more for each state that changed), whatever the number of
 instances. An instance with a lock is left alone: somebody is at work on it.
 """
 

@@ -164,6 +164,13 @@ def test_what_is_wanted_is_written_down_with_the_state(instance: Instance) -> No
     assert list(found) == [("stopped", "active"), ("stopped", "stopped")]
 
 
+def test_what_is_wanted_is_read_when_it_is_written_down(instance: Instance) -> None:
+    read_before = Instance.objects.get(pk=instance.pk)
+    Instance.objects.update(desired_state=Desired.STOPPED)
+    history.change_state(read_before, State.STOPPED)
+    assert StateChange.objects.get().wanted == Desired.STOPPED
+
+
 def test_what_was_wanted_before_a_cancelled_operation_is_wanted_again(instance: Instance) -> None:
     operation = operations.stop(instance, operations.Request())
     operations.cancel(operation, operations.Request())

@@ -328,8 +328,8 @@ class Control(RuleBasedStateMachine):
     @invariant()
     def the_history_of_states_is_true(self) -> None:
         for row in Instance.objects.all():
-            changes = list(row.state_changes.order_by("pk").values_list("state", flat=True))
-            assert not changes or changes[-1] == row.observed_state
+            changes = list(row.state_changes.order_by("pk").values_list("state", "wanted"))
+            assert not changes or changes[-1][0] == row.observed_state
             assert all(one != other for one, other in itertools.pairwise(changes))
 
     @invariant()
