@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from django.utils import timezone
 
@@ -22,7 +23,6 @@ _SAYS_NOTHING_OF_THE_INSTANCE = (OperationKind.MAIL, OperationKind.BACKUP)
 def apply_success(operation: Operation, instance: Instance | None) -> None:
     """Inside of the transaction in which the operation ended."""
     now = timezone.now()
-    complete_backups(operation)
     if instance is None:
         if operation.kind == OperationKind.PREPARE:
             Version.objects.filter(operations=operation).update(preparation=Preparation.PREPARED, prepared_at=now)
@@ -52,7 +52,6 @@ def apply_success(operation: Operation, instance: Instance | None) -> None:
 
 def apply_failure(operation: Operation, instance: Instance | None) -> None:
     """Inside of the transaction in which the operation ended."""
-    complete_backups(operation)
     for waiting in Operation.objects.filter(waits_for=operation, status=Outcome.QUEUED):
         _fail_waiting(waiting, operation)
     if instance is None:
@@ -69,25 +68,26 @@ def apply_failure(operation: Operation, instance: Instance | None) -> None:
     instance.save(update_fields=["failure"])
 
 
-def complete_backups(operation: Operation) -> None:
-    """Write down what the operation's archives have become; the row of one that is not there goes away.
+def ask_for_backup(operation: Operation) -> Callable[[], None]:
+    """Ask the store what the operation's archive has become; what is returned writes it down.
 
-    Also after a failure: a backup that was complete before an update failed is as good as any other.
+    In two parts, because a store that is far away takes its time, and the database's lock is not held for that. The row
+    of an archive that is not there goes away. Also after a failure: a backup that was complete before an update failed
+    is as good as any other.
     """
     made = operation.backup if operation.kind == OperationKind.BACKUP else operation.safety_backup
     if made is None or made.is_complete:
-        return
+        return lambda: None
     try:
         archive = archive_of(made)
         facts = archive.store.facts(archive.name)
     except DeployError as error:
         # It may be there: ``backups.settle`` asks again.
         logger.warning("Backup %s: %s", made.name, error)
-        return
+        return lambda: None
     if facts is None:
-        discard_backups(operation)
-    else:
-        backups.complete(made, facts.size, facts.sha256, timezone.now())
+        return lambda: discard_backups(operation)
+    return lambda: backups.complete(made, facts.size, facts.sha256, timezone.now())
 
 
 def _fail_waiting(waiting: Operation, failed: Operation) -> None:

@@ -118,21 +118,24 @@ def _make_plan(operation: Operation, instance: Instance | None) -> Plan:
 
 def _end(operation: Operation, instance: Instance | None, failure: StepFailed | None) -> str:
     """Write the outcome and what follows from it; how it ended, for the log. Raises ClaimLost."""
+    write_backup = outcomes.ask_for_backup(operation)
     with transaction.atomic():
         Instance.objects.hold(operation.instance_id)
         if failure is None:
             claims.finish(operation, Outcome.SUCCEEDED)
+            write_backup()
             outcomes.apply_success(operation, instance)
             return "succeeded"
         if isinstance(failure, WasCancelled):
             operation.refresh_from_db(fields=["error"])
             claims.finish(operation, Outcome.CANCELLED, error=operation.error, failed_step=failure.step)
-            outcomes.complete_backups(operation)
+            write_backup()
             take_back(operation)
             if instance is not None:
                 instance.refresh_from_db()
             return "was cancelled"
         claims.finish(operation, Outcome.FAILED, error=failure.reason, failed_step=failure.step)
+        write_backup()
         outcomes.apply_failure(operation, instance)
         return f"failed at {failure.step}"
 

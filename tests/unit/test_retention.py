@@ -162,7 +162,7 @@ def test_a_backup_whose_store_failed_at_its_end_is_completed_later(settings: Any
     good = settings.BACKUP_DIR
     put(backup)
     settings.BACKUP_DIR = tmp_path / ("long" * 100)
-    outcomes.complete_backups(operation)
+    outcomes.ask_for_backup(operation)()
     settings.BACKUP_DIR = good
     operation.status, operation.finished_at = Outcome.SUCCEEDED, NOW
     operation.save()
