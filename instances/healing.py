@@ -35,7 +35,8 @@ def is_missing(row: Instance, unit: UnitState) -> bool:
         return unit in (UnitState.STOPPED, UnitState.FAILED)
     if row.desired_state == Desired.REMOVED:
         return True
-    return unit in (UnitState.RUNNING, UnitState.STARTING, UnitState.LISTENING)
+    # A stop that failed may have left something of it, though the service has ended.
+    return row.failure == OperationKind.STOP or unit in (UnitState.RUNNING, UnitState.STARTING, UnitState.LISTENING)
 
 
 def mend(row: Instance, unit: UnitState) -> None:

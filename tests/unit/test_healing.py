@@ -165,6 +165,8 @@ NOT_REMOVED = {"installed_at": None, "desired_state": Desired.REMOVED}
         ({"desired_state": Desired.STOPPED}, UnitState.FAILED, False),
         ({"desired_state": Desired.STOPPED}, UnitState.LISTENING, True),
         ({"desired_state": Desired.REMOVED}, UnitState.STOPPED, True),
+        ({"failure": OperationKind.STOP, "desired_state": Desired.STOPPED}, UnitState.STOPPED, True),
+        ({"failure": OperationKind.BACKUP, "desired_state": Desired.STOPPED}, UnitState.STOPPED, False),
         ({"installed_at": None, "failure": OperationKind.CREATE}, UnitState.STOPPED, False),
         (
             {"installed_at": None, "failure": OperationKind.REMOVE, "desired_state": Desired.REMOVED},
