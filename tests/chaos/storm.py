@@ -115,6 +115,8 @@ def _wrong(row: Instance) -> list[str]:
     if row.observed_state in ("error", "update-failed") or row.attention:
         with contextlib.suppress(OperationRefused):
             operations.start(row, operations.Request(Origin.COMMAND))
+    if row.failure == "stop":
+        return [f"{row.slug} could not be stopped, which the system tries again"]
     if row.observed_state != row.desired_state:
         return [f"{row.slug} is {row.observed_state} and shall be {row.desired_state}"]
     return []
