@@ -33,8 +33,13 @@ def copy_private(source: Path, target: Path) -> None:
     new = target.with_name(target.name + NEW)
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
-    with open(descriptor, "wb") as output, source.open("rb") as content:
-        shutil.copyfileobj(content, output, 1 << 20)
+    try:
+        with open(descriptor, "wb") as output, source.open("rb") as content:
+            shutil.copyfileobj(content, output, 1 << 20)
+    except BaseException:
+        # The disk may be full just now.
+        new.unlink(missing_ok=True)
+        raise
     new.replace(target)
 
 
