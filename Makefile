@@ -25,7 +25,7 @@ test-here: $(VENV)/.dev
 	$(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
-	ROUNDS=0 $(BIN)/python -m tests.chaos --jobs 2
+	ROUNDS=0 POINTS=4 $(BIN)/python -m tests.chaos --jobs 2
 
 test-host: $(VENV)/.dev
 	$(PYTEST) tests/host
