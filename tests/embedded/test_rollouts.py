@@ -1,4 +1,4 @@
-"""An update of many real instances in waves: it stops at one that cannot be updated, and goes on when that is mended."""
+"""An update of many real instances in waves: it stops at one that fails, and goes on when that is mended."""
 
 from __future__ import annotations
 
