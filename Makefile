@@ -20,15 +20,15 @@ run: $(VENV)/.base ## run the product on http://127.0.0.1:5000/admin/ (PORT=5001
 test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on PostgreSQL, the real things, a booted host)
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-here test-host
 
-# Both at the same time: the booted host mostly waits.
+# Both at the same time: the booted host, and chaos, mostly wait.
 test-here: $(VENV)/.dev
 	$(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
-	ROUNDS=0 POINTS=4 $(BIN)/python -m tests.chaos --jobs 2
 
 test-host: $(VENV)/.dev
 	$(PYTEST) tests/host
+	ROUNDS=0 POINTS=4 $(BIN)/python -m tests.chaos
 
 chaos: $(VENV)/.dev ## kill, fill, flush, race and cut the power, and print what became of it (ROUNDS=3 make chaos: every moment)
 	$(BIN)/python -m tests.chaos
