@@ -120,7 +120,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterModelOptions(
             name='instance',
-            options={'ordering': ['-created_at', 'id'], 'permissions': [('view_credentials', 'Can see the passwords of instances'), ('purge_instance', 'Can remove instances at once, with all their backups'), ('lock_instance', 'Can lock and unlock actions')], 'verbose_name': 'instance', 'verbose_name_plural': 'instances'},
+            options={'ordering': ['-created_at', 'id'], 'permissions': [('view_credentials', 'Can see the passwords of instances'), ('purge_instance', 'Can remove instances at once, with all their backups')], 'verbose_name': 'instance', 'verbose_name_plural': 'instances'},
         ),
         migrations.RemoveConstraint(
             model_name='operation',

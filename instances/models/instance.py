@@ -207,7 +207,6 @@ class Instance(models.Model):
         permissions = [
             ("view_credentials", _("Can see the passwords of instances")),
             ("purge_instance", _("Can remove instances at once, with all their backups")),
-            ("lock_instance", _("Can lock and unlock actions")),
         ]
         constraints = [
             models.UniqueConstraint(
