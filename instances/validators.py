@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
@@ -68,3 +70,16 @@ def validate_image(value: str) -> None:
             _("Enter pypi:openslides==3.3, or the reference of a container image such as localhost/openslides:3.3."),
             code="invalid_image",
         )
+
+
+FARTHEST = timedelta(days=3660)
+"""Whoever types a later one has mistyped the year."""
+
+
+def validate_to_come(moment: datetime) -> None:
+    """When something shall begin that is postponed. Raises ValidationError."""
+    ahead = moment - timezone.now()
+    if ahead <= timedelta():
+        raise ValidationError(_("This time is over. Name a time to come."), code="past")
+    if ahead > FARTHEST:
+        raise ValidationError(_("This is more than ten years away. Name an earlier time."), code="far")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -12,11 +11,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from instances.validators import validate_to_come
+
 FORMAT = "%Y-%m-%dT%H:%M"
 """HTML Living Standard, 2.3.5.5 Local dates and times: what browsers send and take, whatever they show."""
-
-FARTHEST = timedelta(days=3660)
-"""Whoever types a later one has mistyped the year."""
 
 
 class MomentInput(forms.DateTimeInput):
@@ -39,27 +37,11 @@ class MomentField(forms.DateTimeField):
 class NotBeforeField(MomentField):
     """When something shall begin: a time to come, or at once where it was left empty."""
 
-    default_error_messages = {
-        "past": _("This time is over. Name a time to come, or leave it empty: then it begins at once."),
-        "past_required": _("This time is over. Name a time to come."),
-        "far": _("This is more than ten years away. Name an earlier time."),
-    }
+    default_validators = [validate_to_come]
 
     def __init__(self, *, required: bool = False, **options: Any) -> None:
         options = {"label": _("Not before"), "help_text": lazystr(_Zone(required)), **options}
         super().__init__(required=required, **options)
-
-    def clean(self, value: Any) -> datetime | None:
-        moment: datetime | None = super().clean(value)
-        if moment is None:
-            return None
-        ahead = moment - timezone.now()
-        if ahead <= timedelta():
-            key = "past_required" if self.required else "past"
-            raise forms.ValidationError(self.error_messages[key], code="past")
-        if ahead > FARTHEST:
-            raise forms.ValidationError(self.error_messages["far"], code="far")
-        return moment
 
 
 class _Zone:

@@ -57,6 +57,17 @@ def test_one_for_tonight_is_postponed_and_does_not_disturb(api: Api) -> None:
     api.post("/operations", asked(instance, "start"))
 
 
+@pytest.mark.parametrize(
+    ("moment", "word"), [("2020-01-02T02:00:00+01:00", "over"), ("9999-12-31T00:00:00Z", "ten years"), ("x", "format")]
+)
+def test_a_time_that_cannot_be_meant_is_refused(api: Api, moment: str, word: str) -> None:
+    instance = make_installed()
+    (error,) = api.post("/operations", asked(instance, "stop", not_before=moment), expect=422)["errors"]
+    assert error["source"]["pointer"] == "/data/attributes/not_before"
+    assert word in error["detail"]
+    assert not Operation.objects.exists()
+
+
 def test_a_locked_action_is_refused_with_the_reason(api: Api) -> None:
     instance = make_installed()
     ActionLock.objects.create(instance=instance, action=OperationKind.STOP, reason="The assembly is on")

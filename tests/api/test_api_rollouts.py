@@ -108,6 +108,7 @@ def test_the_operation_of_an_instance_is_named(api: Api, newer: Version) -> None
         ({"failure_percent": 101}, "/data/attributes/failure_percent"),
         ({"failure_percent": "many"}, "/data/attributes/failure_percent"),
         ({"not_before": "tonight"}, "/data/attributes/not_before"),
+        ({"not_before": "2020-01-02T02:00:00+01:00"}, "/data/attributes/not_before"),
     ],
 )
 def test_wrong_values_are_refused_where_they_stand(

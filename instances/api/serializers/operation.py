@@ -10,6 +10,7 @@ from instances import operations
 from instances.api.fields import ChoiceField, InstanceField, RelatedField
 from instances.choices import OperationKind, Outcome
 from instances.models import Operation, OperationStep, Version
+from instances.validators import validate_to_come
 
 ASKED_FOR = {
     OperationKind.START: operations.start,
@@ -34,7 +35,7 @@ class AskedSerializer(serializers.Serializer[Operation]):
     """What is asked for with a POST. Which relationships an operation needs depends on its kind."""
 
     kind = ChoiceField(choices=list(ASKED_FOR))
-    not_before = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    not_before = serializers.DateTimeField(required=False, allow_null=True, default=None, validators=[validate_to_come])
     instance = InstanceField()  # type: ignore[assignment]
     osversion = RelatedField(resource="osversions", queryset=Version.objects.all(), required=False)
 

@@ -10,6 +10,7 @@ from instances.api.fields import ChoiceField, RelatedField, TextField
 from instances.choices import RolloutItemStatus, RolloutStatus
 from instances.models import Instance, Rollout, RolloutItem, Version
 from instances.rollouts import DEFAULT_FAILURE_PERCENT, DEFAULT_WAVES
+from instances.validators import validate_to_come
 
 
 class ItemSerializer(serializers.ModelSerializer[RolloutItem]):
@@ -108,7 +109,7 @@ class BeginSerializer(serializers.Serializer[Rollout]):
     failure_percent = serializers.IntegerField(
         required=False, default=DEFAULT_FAILURE_PERCENT, min_value=0, max_value=100
     )
-    not_before = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    not_before = serializers.DateTimeField(required=False, allow_null=True, default=None, validators=[validate_to_come])
     osversion = RelatedField(resource="osversions", queryset=Version.objects.all())
     instances = InstancesField()
 
