@@ -28,7 +28,7 @@ test-here: $(VENV)/.dev
 
 test-host: $(VENV)/.dev
 	$(PYTEST) tests/host
-	ROUNDS=0 POINTS=4 $(BIN)/python -m tests.chaos
+	ROUNDS=0 POINTS=2 $(BIN)/python -m tests.chaos
 
 chaos: $(VENV)/.dev ## kill, fill, flush, race and cut the power, and print what became of it (ROUNDS=3 make chaos: every moment)
 	$(BIN)/python -m tests.chaos

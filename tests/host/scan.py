@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from tests.host.machine import Machine
 
@@ -43,3 +44,11 @@ def traces(machine: Machine, number: str) -> set[str]:
     named = machine.do("find", *places, "-xdev", "(", "-name", f"*{number}*", "-o", "-lname", f"*{number}*", ")")
     # What stays on purpose: the backups.
     return found | {f"file {name}" for name in named.split() if "/backups/" not in name}
+
+
+def left_behind(machine: Machine, number: str, seconds: float = 30) -> set[str]:
+    """What of these stays: podman has forgotten a container before the last of its files is deleted."""
+    deadline = time.monotonic() + seconds
+    while (found := traces(machine, number)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return found

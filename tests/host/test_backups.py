@@ -10,7 +10,7 @@ import pytest
 from tests.host.conftest import BACKUPS, DOMAIN
 from tests.host.machine import Machine, Visitor
 from tests.host.operator import Operator
-from tests.host.scan import traces
+from tests.host.scan import left_behind
 from tests.host.test_life import Party, prepared, upload_media
 from tests.observing import wait_for
 
@@ -122,13 +122,13 @@ class TestBackups:
         assert b"the clone's" not in files(backed.party)
         operator.remove("instances", number)
         wait_for("it is removed", lambda: operator.send("GET", f"/api/instances/{number}").status == 404)
-        assert traces(machine, number) == set()
+        assert left_behind(machine, number) == set()
 
     def test_what_was_removed_comes_back_as_it_was(self, backed: Backed, operator: Operator, machine: Machine) -> None:
         number = backed.party.id
         operator.remove("instances", number)
         wait_for("it is removed", lambda: operator.send("GET", f"/api/instances/{number}").status == 404)
-        assert traces(machine, number) == set()
+        assert left_behind(machine, number) == set()
         made(operator, None, f"/api/instances/{number}/bring-back", 202)
         party_of(operator, machine, number)
         assert sorted(files(backed.party)) == sorted([CONTENT, b"again"])
@@ -137,5 +137,5 @@ class TestBackups:
         number = backed.party.id
         made(operator, None, f"/api/instances/{number}/purge", 202)
         wait_for("it is removed", lambda: operator.send("GET", f"/api/instances/{number}").status == 404)
-        assert traces(machine, number) == set()
+        assert left_behind(machine, number) == set()
         assert number not in machine.do("find", BACKUPS)

@@ -10,7 +10,7 @@ import pytest
 from tests.host.conftest import DOMAIN
 from tests.host.machine import Machine, Visitor
 from tests.host.operator import Operator
-from tests.host.scan import traces
+from tests.host.scan import left_behind
 from tests.observing import wait_for
 
 
@@ -74,7 +74,7 @@ def test_a_certificate_that_is_missing(operator: Operator, machine: Machine) -> 
     assert attributes["failed_step"] == "check that the domain is served"
     assert "none.pem does not exist. Put it there" in attributes["error"]
     assert "none.pem" in operator.get(f"/api/osdomains/{domain['id']}")["data"]["attributes"]["problem"]
-    assert traces(machine, number) == set()
+    assert left_behind(machine, number) == set()
     operator.change("osdomains", domain["id"], {"certificate": "", "certificate_key": ""})
     tried_again(operator, number)
     assert Visitor(machine, "no-certificate.other.test").get("/apps/core/version/").status == 200
@@ -88,7 +88,7 @@ def test_nginx_refuses_its_configuration(operator: Operator, machine: Machine) -
     attributes = failed(operator, number)
     assert attributes["failed_step"] == "check that the domain is served"
     assert "nginx" in attributes["error"]
-    assert traces(machine, number) == set()
+    assert left_behind(machine, number) == set()
     machine.do("rm", "/etc/nginx/conf.d/broken.conf")
     tried_again(operator, number)
     removed(operator, number)

@@ -13,7 +13,7 @@ from tests.conftest import PROJECT
 from tests.host.conftest import DOMAIN
 from tests.host.machine import Machine, Visitor
 from tests.host.operator import Operator
-from tests.host.scan import podman, redis, traces
+from tests.host.scan import left_behind, podman, redis
 from tests.observing import wait_for
 
 
@@ -34,7 +34,7 @@ def made(operator: Operator, release: str, **attributes: Any) -> tuple[str, dict
 def removed(operator: Operator, machine: Machine, number: str) -> None:
     operator.remove("instances", number)
     wait_for("it is removed", lambda: operator.send("GET", f"/api/instances/{number}").status == 404)
-    assert traces(machine, number) == set()
+    assert left_behind(machine, number) == set()
 
 
 def logged_in(machine: Machine, slug: str, path: str, password: str) -> Visitor:

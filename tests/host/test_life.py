@@ -16,7 +16,7 @@ from PIL import Image
 from tests.host.conftest import DOMAIN
 from tests.host.machine import Machine, Visitor
 from tests.host.operator import Operator
-from tests.host.scan import podman, traces
+from tests.host.scan import left_behind, podman, traces
 from tests.observing import wait_for
 
 EVENT = 'Annual <b>assembly</b> "2026"'
@@ -226,7 +226,7 @@ class TestLife:
         assert traces(machine, party.id)
         operator.remove("instances", party.id)
         wait_for("it is removed", lambda: operator.send("GET", f"/api/instances/{party.id}").status == 404)
-        assert traces(machine, party.id) == set()
+        assert left_behind(machine, party.id) == set()
         assert party.visitor.get("/").status == 404
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.host.conftest import DOMAIN
 from tests.host.machine import Machine, Visitor
 from tests.host.operator import Operator
-from tests.host.scan import traces
+from tests.host.scan import left_behind
 from tests.observing import wait_for
 
 PRODUCT = "/opt/openslides-multiinstance"
@@ -44,7 +44,7 @@ def test_what_is_left_of_a_lost_instance_is_found_part_by_part_and_removed(
         # Whatever is removed takes all databases of its id along; so one may be gone before it is asked for.
         assert answer.status in (202, 404), answer.text
     wait_for("nothing is listed", lambda: operator.get("/api/orphans")["data"] == [], 60)
-    assert traces(machine, lost) == set()
+    assert left_behind(machine, lost) == set()
     assert Visitor(machine, f"lost.{DOMAIN}").get("/").status in (404, 502, 503)
     assert Visitor(machine, f"found.{DOMAIN}").get("/apps/core/version/").status == 200
     operator.remove("instances", neighbour)
