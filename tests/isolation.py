@@ -16,6 +16,9 @@ _ours = {"DATABASE_URL"}
 for _setting in SETTINGS:
     if _setting.name not in _ours:
         os.environ.pop(_setting.name, None)
+# Of a make that runs the tests beside others: one that a test calls would look for its job server.
+for _name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(_name, None)
 _data_dir = tempfile.mkdtemp(prefix="mi-test-")
 os.environ["DATA_DIR"] = _data_dir
 os.mkdir(os.path.join(_data_dir, "static"))
