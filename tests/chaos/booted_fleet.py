@@ -45,6 +45,7 @@ class BootedFleet(Fleet):
         from instances.models import Domain
 
         self.domain = Domain.objects.order_by("pk")[0].domain
+        self.prepare_versions()
 
     def media(self, instance: Instance) -> Path:
         return Path("/srv/openslides/instances") / instance.pk / "data" / "media"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from instances.models import Backup, Instance, Operation, Version
 
 OLD, NEW = "3.2", "3.3"
+PREPARATION_SECONDS = 300.0
 CONVERGENCE_SECONDS = 150.0
 
 
@@ -78,6 +79,18 @@ class Fleet(ABC):
     def wait_all(self, seconds: float = CONVERGENCE_SECONDS) -> None:
         """Until no operation waits or runs."""
         wait_for("the end of all operations", lambda: not self.unfinished(), seconds, every=0.2)
+
+    def prepare_versions(self) -> None:
+        """What is created waits for its version, and a worker that is to die would find nothing that it may begin."""
+        from instances import operations
+        from instances.models import Version
+
+        missing = Version.objects.filter(name__in=(OLD, NEW)).exclude(preparation="prepared")
+        if not missing:
+            return
+        for version in missing.filter(preparation="none"):
+            operations.prepare(version, operations.SYSTEM)
+        self.wait_all(PREPARATION_SECONDS)
 
     def make(self, count: int, prefix: str, release: str = OLD) -> list[Instance]:
         """So many new instances that run, each with a mark."""

@@ -74,13 +74,7 @@ class Plant(Fleet, Product):
         os.environ.update(shared, DJANGO_SETTINGS_MODULE="multiinstance.settings")
         django.setup()
         logging.disable(logging.ERROR)
-        from instances import operations
-        from instances.models import Version
-
-        for name in (OLD, NEW):
-            row = Version.objects.get(name=name)
-            if row.preparation == "none":
-                operations.prepare(row, operations.SYSTEM)
+        self.prepare_versions()
         self.wait_all()
 
     def close(self) -> list[str]:
