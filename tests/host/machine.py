@@ -49,7 +49,7 @@ class Machine:
 
     def off(self) -> None:
         """Power off; what is on its disk stays."""
-        self._booted_host("off", timeout=180)
+        self._booted_host("off", timeout=600)
 
     def cut(self) -> None:
         """As when the power fails: no process is told, none writes anything any more."""
@@ -60,7 +60,7 @@ class Machine:
         self.up()
 
     def down(self) -> None:
-        self._booted_host("down", timeout=180)
+        self._booted_host("down", timeout=600)
 
     def _booted_host(self, action: str, timeout: float) -> None:
         done = subprocess.run(
