@@ -27,16 +27,11 @@ class MomentInput(forms.DateTimeInput):
         super().__init__(attrs={**look, **(attrs or {})}, format=FORMAT)
 
 
-class MomentField(forms.DateTimeField):
-    """Gives an aware time, or None where it was left empty."""
+class NotBeforeField(forms.DateTimeField):
+    """When something shall begin: an aware time to come, or None (at once) where it was left empty."""
 
     widget = MomentInput
     input_formats = [FORMAT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
-
-
-class NotBeforeField(MomentField):
-    """When something shall begin: a time to come, or at once where it was left empty."""
-
     default_validators = [validate_to_come]
 
     def __init__(self, *, required: bool = False, **options: Any) -> None:
