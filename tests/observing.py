@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+PORTS = 400
 
 
-def wait_for(what: str, look: Callable[[], T | None], seconds: float = 60, every: float = 0.1) -> T:
-    """The first true answer of ``look``; an assertion error that names ``what`` after so many seconds."""
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = 240, every: float = 0.1) -> T:
+    """The first true answer of ``look``; an assertion error that names ``what`` after so many seconds.
+
+    They are many, since a busy machine is no failure, and none is lost where the answer comes.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()
@@ -27,6 +32,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_range() -> str:
+    """Ports for instances, as in INSTANCE_PORTS.
+
+    Below what the system gives out to clients (proc(5), ip_local_port_range), which would take one now and then.
+    """
+    first = random.randrange(10_000, 32_000, PORTS)
+    return f"{first}-{first + PORTS - 1}"
 
 
 def listens(port: int) -> bool:

@@ -51,13 +51,13 @@ def start(environment: dict[str, str]) -> subprocess.Popen[str]:
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
     """Ctrl-C; what it had printed."""
     os.kill(process.pid, number)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     return out
 
 
 def ready(environment: dict[str, str]) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{environment['PORT']}/admin/login/", timeout=5).status_code == 200
+        return requests.get(f"http://127.0.0.1:{environment['PORT']}/admin/login/", timeout=30).status_code == 200
     except (requests.ConnectionError, requests.Timeout):
         return False
 

@@ -16,7 +16,7 @@ import requests
 
 from deployers.layout import EmbeddedLayout
 from deployers.services.supervisor_rpc import Rpc
-from tests.observing import free_port, processes_of, wait_for
+from tests.observing import free_port, free_range, processes_of, wait_for
 
 PROJECT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-password-for-tests"
@@ -30,7 +30,6 @@ class Product:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        first = free_port()
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
@@ -38,7 +37,10 @@ class Product:
             "DATA_DIR": str(data_dir),
             "PORT": str(self.port),
             "ADMIN_PASSWORD": PASSWORD,
-            "INSTANCE_PORTS": f"{first}-{min(first + 500, 65535)}",
+            "INSTANCE_PORTS": free_range(),
+            # A busy machine is no failure; and no backup is verified but by a test that asks for it.
+            "READY_TIMEOUT": "240",
+            "BACKUP_VERIFY_HOURS": "0",
             **(environment or {}),
         }
         self.process: subprocess.Popen[str] | None = None
@@ -60,14 +62,14 @@ class Product:
                 text=True,
                 start_new_session=True,
             )
-        wait_for("the login page", self.login_page_answers, 60)
+        wait_for("the login page", self.login_page_answers)
 
     def login_page_answers(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"The product ended with {self.process.returncode}:\n{self.output()}")
         try:
-            return requests.get(f"{self.url}/admin/login/", timeout=5).status_code == 200
+            return requests.get(f"{self.url}/admin/login/", timeout=30).status_code == 200
         except (requests.ConnectionError, requests.Timeout):
             return False
 
@@ -81,7 +83,7 @@ class Product:
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGINT)
         try:
-            self.process.wait(60)
+            self.process.wait(240)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -106,7 +108,7 @@ class Product:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -118,7 +120,7 @@ class Product:
             f"{self.url}/api/{path}",
             data=json.dumps(document) if document is not None else None,
             headers={"Content-Type": JSON_API},
-            timeout=30,
+            timeout=120,
         )
         if expect is not None:
             assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}"
@@ -156,7 +158,7 @@ class Product:
         found = self.call("GET", f"operations?filter[instance]={identity}&sort=-id", expect=200)["data"]
         return {"id": found[0]["id"], **found[0]["attributes"]}
 
-    def wait_state(self, identity: str, state: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_state(self, identity: str, state: str, seconds: float = 400) -> dict[str, Any]:
         """The instance, once its state is the one waited for."""
         last: dict[str, Any] = {}
 
@@ -169,7 +171,7 @@ class Product:
         except AssertionError as error:
             raise AssertionError(f"{error}; it is {last.get('state')}: {self.last_operation(identity)}") from None
 
-    def wait_finished(self, identity: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_finished(self, identity: str, seconds: float = 400) -> dict[str, Any]:
         """The instance's newest operation, once it has ended."""
 
         def look() -> dict[str, Any] | None:
@@ -178,7 +180,7 @@ class Product:
 
         return wait_for("the end of the operation", look, seconds)
 
-    def settled(self, identity: str, state: str, seconds: float = 120) -> dict[str, Any]:
+    def settled(self, identity: str, state: str, seconds: float = 400) -> dict[str, Any]:
         """The instance, once no operation runs and its state is the one waited for."""
         operation = self.wait_finished(identity, seconds)
         assert operation["status"] == "succeeded", operation

@@ -60,10 +60,11 @@ def run_make_host(machine: Machine, wheels: Path) -> str:
         "make", "-C", PROJECT, "host",
         env={
             "DOMAIN": DOMAIN, "ADMIN_PASSWORD": PASSWORD, "HOST_NAME": "one",
-            "MORE_SETTINGS": f"{{BACKUP_DIR: {BACKUPS}}}",
+            # A busy machine is no failure; and no backup is verified but by a test that asks for it.
+            "MORE_SETTINGS": f"{{BACKUP_DIR: {BACKUPS}, READY_TIMEOUT: 240, BACKUP_VERIFY_HOURS: 0}}",
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
         },
-        timeout=600,
+        timeout=1800,
     )  # fmt: skip
 
 

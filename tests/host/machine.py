@@ -42,10 +42,11 @@ class Machine:
             "HOST_NAME": name,
             "HOST_DIR": str(directory),
             "HOST_BINDS": " ".join(binds),
+            "HOST_TIMEOUT": "300",
         }
 
     def up(self) -> None:
-        self._booted_host("up", timeout=90)
+        self._booted_host("up", timeout=400)
 
     def off(self) -> None:
         """Power off; what is on its disk stays."""
@@ -53,7 +54,7 @@ class Machine:
 
     def cut(self) -> None:
         """As when the power fails: no process is told, none writes anything any more."""
-        self._booted_host("cut", timeout=60)
+        self._booted_host("cut", timeout=300)
 
     def reboot(self) -> None:
         self.off()
@@ -70,7 +71,7 @@ class Machine:
             raise Failed(f"booted-host {action}: {done.stdout}{done.stderr}")
 
     def run(
-        self, *argv: str | Path, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 120
+        self, *argv: str | Path, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 300
     ) -> Ran:
         """Run a command as root, whatever comes of it."""
         variables = [f"{name}={value}" for name, value in (env or {}).items()]
@@ -87,14 +88,14 @@ class Machine:
         )
         return Ran(done.returncode, done.stdout)
 
-    def do(self, *argv: str | Path, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 120) -> str:
+    def do(self, *argv: str | Path, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 300) -> str:
         """Run a command as root and give what it printed. Raises Failed."""
         ran = self.run(*argv, stdin=stdin, env=env, timeout=timeout)
         if ran.code:
             raise Failed(f"{' '.join(str(part) for part in argv)} ended with {ran.code}:\n{ran.output}")
         return ran.output
 
-    def as_user(self, user: str, *argv: str | Path, timeout: float = 120) -> Ran:
+    def as_user(self, user: str, *argv: str | Path, timeout: float = 300) -> Ran:
         """Run a command as another user, with nothing of root's."""
         prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--inh-caps=-all"]
         return self.run(*prefix, "env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", *argv, timeout=timeout)
@@ -103,6 +104,8 @@ class Machine:
         return self.do("cat", path)
 
     def journal(self, unit: str, lines: int = 40) -> str:
+        # What was said before is in it then, see journalctl(1).
+        self.run("journalctl", "--sync")
         return self.run("journalctl", "-u", unit, "-n", str(lines), "-o", "cat", "--no-pager").output
 
     def connect(self, port: int) -> socket.socket:
@@ -116,7 +119,7 @@ class Machine:
                     made.append(OSError(ctypes.get_errno(), "setns"))
                     return
             try:
-                made.append(socket.create_connection(("127.0.0.1", port), timeout=60))
+                made.append(socket.create_connection(("127.0.0.1", port), timeout=120))
             except OSError as error:
                 made.append(error)
 
@@ -162,7 +165,7 @@ class Visitor:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             sock = context.wrap_socket(sock, server_hostname=self.host)
-        connection = http.client.HTTPConnection(self.host, timeout=60)
+        connection = http.client.HTTPConnection(self.host, timeout=120)
         connection.sock = sock
         return connection
 

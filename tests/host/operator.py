@@ -46,7 +46,7 @@ class Operator:
     def instance(self, number: str) -> Any:
         return self.get(f"/api/instances/{number}")["data"]
 
-    def settled(self, number: str, seconds: float = 120) -> Any:
+    def settled(self, number: str, seconds: float = 300) -> Any:
         """The instance once no operation of it is unfinished, and its state was read after that."""
 
         def look() -> Any:
@@ -59,7 +59,7 @@ class Operator:
     def last_operation(self, number: str) -> Any:
         return self.get(f"/api/operations?filter[instance]={number}&sort=-id")["data"][0]
 
-    def state_is(self, number: str, state: str, seconds: float = 60) -> None:
+    def state_is(self, number: str, state: str, seconds: float = 180) -> None:
         def look() -> bool:
             return bool(self.instance(number)["attributes"]["state"] == state)
 

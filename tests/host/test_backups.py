@@ -40,7 +40,7 @@ def complete(operator: Operator, backup: str) -> Any:
         found = operator.get(f"/api/backups/{backup}")["data"]["attributes"]
         return found if found["complete"] else None
 
-    return wait_for(f"backup {backup} is complete", look, 120)
+    return wait_for(f"backup {backup} is complete", look)
 
 
 def party_of(operator: Operator, machine: Machine, number: str, password: str | None = None) -> Party:
@@ -94,7 +94,7 @@ class TestBackups:
             assert not found["problem"], found
             return bool(found["verified_at"])
 
-        wait_for("it is verified", verified, 120)
+        wait_for("it is verified", verified)
         assert machine.do("ls", "/srv/openslides/instances") == before
 
     def test_a_restore_brings_rows_and_files_back(self, backed: Backed, operator: Operator, machine: Machine) -> None:

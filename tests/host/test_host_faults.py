@@ -16,7 +16,7 @@ from tests.observing import wait_for
 
 def failed(operator: Operator, number: str) -> dict[str, Any]:
     """The last operation, which must have failed."""
-    operator.settled(number, 200)
+    operator.settled(number)
     attributes: dict[str, Any] = operator.last_operation(number)["attributes"]
     assert attributes["status"] == "failed", attributes
     return attributes
@@ -24,7 +24,7 @@ def failed(operator: Operator, number: str) -> dict[str, Any]:
 
 def tried_again(operator: Operator, number: str) -> None:
     operator.change("instances", number, {"state": "active"})
-    found = operator.settled(number, 200)
+    found = operator.settled(number)
     assert found["attributes"]["state"] in ("active", "sleeping"), operator.last_operation(number)
 
 
@@ -52,7 +52,7 @@ def test_postgresql_is_down(operator: Operator, machine: Machine) -> None:
     """The control plane's own database is on the same server, so the operation is taken up again when it is back."""
     number = operator.add("instances", {"slug": "no-database"})["id"]
     machine.do("systemctl", "restart", "postgresql@15-main.service")
-    assert operator.settled(number, 200)["attributes"]["state"] == "active", operator.last_operation(number)
+    assert operator.settled(number)["attributes"]["state"] == "active", operator.last_operation(number)
     removed(operator, number)
 
 
@@ -96,7 +96,7 @@ def test_nginx_refuses_its_configuration(operator: Operator, machine: Machine) -
 
 def test_something_is_where_the_socket_belongs(operator: Operator, machine: Machine) -> None:
     number = operator.add("instances", {"slug": "no-socket"})["id"]
-    operator.settled(number, 200)
+    operator.settled(number)
     operator.change("instances", number, {"state": "stopped"})
     operator.settled(number)
     machine.do("mkdir", "-p", f"/run/openslides/sockets/{number}.sock")
@@ -110,7 +110,7 @@ def test_something_is_where_the_socket_belongs(operator: Operator, machine: Mach
 
 def test_an_openslides_that_cannot_start_shows_its_log(operator: Operator, machine: Machine) -> None:
     number = operator.add("instances", {"slug": "broken"})["id"]
-    operator.settled(number, 200)
+    operator.settled(number)
     operator.change("instances", number, {"state": "stopped"})
     operator.settled(number)
     program = "/opt/openslides-multiinstance/app/deployers/openslides/inside/openslides_host/media.py"

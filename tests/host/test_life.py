@@ -141,9 +141,9 @@ class TestLife:
         time.sleep(IDLE_SECONDS + 8)
         assert unit_state(machine, party.id) == "active"
         connection.close()
-        operator.state_is(party.id, "sleeping", IDLE_SECONDS + 40)
+        operator.state_is(party.id, "sleeping", IDLE_SECONDS + 120)
         # It sleeps from when its socket waits for visitors; its processes may still be about to end.
-        wait_for("its processes have ended", lambda: unit_state(machine, party.id) == "inactive", 30)
+        wait_for("its processes have ended", lambda: unit_state(machine, party.id) == "inactive", 120)
         assert f"openslides-{party.id}" not in podman(machine, "ps", "--all", "--format", "{{.Names}}")
 
     def test_one_request_wakes_it(self, party: Party, operator: Operator) -> None:
@@ -182,10 +182,10 @@ class TestLife:
         visiting.start()
         try:
             # A page of before and one of after are a part of what is told: neither is left to who comes first.
-            wait_for("a page before the update", lambda: "200" in seen, 30)
+            wait_for("a page before the update", lambda: "200" in seen, 120)
             operator.change("instances", party.id, {}, target)
             found = operator.settled(party.id, 300)
-            wait_for("a page after the update", lambda: seen[-1] == "200", 30)
+            wait_for("a page after the update", lambda: seen[-1] == "200", 120)
         finally:
             done.set()
             visiting.join()
@@ -207,7 +207,7 @@ class TestLife:
             except OSError:
                 return False
 
-        wait_for("the instance answers after the reboot", answers, 120, every=1)
+        wait_for("the instance answers after the reboot", answers, 300, every=1)
         assert party.config()["general_event_name"] == EVENT
         operator.state_is(party.id, "active")
 
@@ -218,7 +218,7 @@ class TestLife:
         time.sleep(2)
         assert unit_state(machine, party.id) == "active"
         machine.do("systemctl", "kill", "--signal=KILL", f"openslides_instance@{party.id}.service")
-        wait_for("it is up again", lambda: unit_state(machine, party.id) == "active", 60)
+        wait_for("it is up again", lambda: unit_state(machine, party.id) == "active", 180)
         operator.change("instances", party.id, {"always_on": False})
         operator.settled(party.id)
 

@@ -43,7 +43,7 @@ def test_what_is_left_of_a_lost_instance_is_found_part_by_part_and_removed(
         answer = operator.send("DELETE", f"/api/orphans/{orphan['id']}")
         # Whatever is removed takes all databases of its id along; so one may be gone before it is asked for.
         assert answer.status in (202, 404), answer.text
-    wait_for("nothing is listed", lambda: operator.get("/api/orphans")["data"] == [], 60)
+    wait_for("nothing is listed", lambda: operator.get("/api/orphans")["data"] == [], 180)
     assert left_behind(machine, lost) == set()
     assert Visitor(machine, f"lost.{DOMAIN}").get("/").status in (404, 502, 503)
     assert Visitor(machine, f"found.{DOMAIN}").get("/apps/core/version/").status == 200
