@@ -9,6 +9,7 @@ from django.db import DatabaseError, connection, transaction
 from deployers import interruption
 from deployers.errors import DeployError, NotPrepared, ServiceManagerUnreachable
 from deployers.plan import Plan, Serving
+from deployers.reasons import reason_of
 from deployers.states import UnitState
 from instances import claims, history, messages, outcomes, states, worker
 from instances.choices import OperationKind, Outcome, Preparation, StepStatus
@@ -173,7 +174,7 @@ def run_plan(plan: Plan, recorder: Recorder) -> None:
             worker.check()
             if not isinstance(error, DeployError | OSError):
                 logger.exception("Operation %s, step %r", recorder.operation.pk, step.name)
-            reason = str(error) or type(error).__name__
+            reason = reason_of(error)
             recorder.log(index, reason)
             recorder.ended(index, StepStatus.FAILED)
             _undo(plan, max(index, recorder.operation.reached - 1), recorder)

@@ -109,7 +109,7 @@ def test_whatever_a_step_raises_is_the_operations_error(
     with pytest.raises(runner.StepFailed) as failed:
         runner.run_plan((making(tmp_path, "a"), failing(error)), recorder)
     assert failed.value.step == "fail"
-    assert str(error) in failed.value.reason
+    assert str(error.args[-1]) in failed.value.reason
     assert list(tmp_path.iterdir()) == []
 
 
