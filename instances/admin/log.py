@@ -28,7 +28,14 @@ if admin.site.is_registered(LogEntry):
 LONGEST = 80
 MOST_LINES = 4
 """So many changes of an entry are shown in the list, the others when somebody unfolds them."""
-NOTES = (gettext_noop("begun before its time"), gettext_noop("downloaded"), gettext_noop("removal asked for"))
+NOTES = (
+    gettext_noop("begun before its time"),
+    gettext_noop("cancellation asked for"),
+    gettext_noop("cancelled"),
+    gettext_noop("downloaded"),
+    gettext_noop("removal asked for"),
+    gettext_noop("removed"),
+)
 """What ``audit.note`` is called with: it is translated where it is shown."""
 
 Line = tuple[str, str, str]
@@ -126,7 +133,7 @@ class LogAdmin(ModelAdmin[LogEntry]):
 
     @admin.display(description=_("before → after"))
     def all_changes(self, entry: LogEntry) -> SafeString | str:
-        return _block(_lines(_changes(entry)))
+        return _block(_lines(_changes(entry, whole=True)))
 
     @admin.display(description=_("before → after"))
     def changed(self, entry: LogEntry) -> SafeString | str:
@@ -143,7 +150,8 @@ class LogAdmin(ModelAdmin[LogEntry]):
         return _block(folded)
 
 
-def _changes(entry: LogEntry) -> list[Line]:
+def _changes(entry: LogEntry, *, whole: bool = False) -> list[Line]:
+    """``whole``: with all of a long text."""
     model = entry.content_type.model_class()
     found = []
     for name, (before, after) in audit.changes(entry).items():
@@ -152,7 +160,7 @@ def _changes(entry: LogEntry) -> list[Line]:
         except FieldDoesNotExist:
             # Of an older release.
             label = name
-        found.append((label, _short(before), _short(after)))
+        found.append((label, before or "–", after or "–") if whole else (label, _short(before), _short(after)))
     return found
 
 

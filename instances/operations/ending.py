@@ -36,6 +36,7 @@ def cancel(operation: Operation, request: Request) -> Operation:
         if ended:
             before = Outcome(operation.status)
             operation.refresh_from_db()
+            audit.note(operation, "cancelled")
             if before != Outcome.POSTPONED:
                 take_back(operation)
             return operation
@@ -45,6 +46,8 @@ def cancel(operation: Operation, request: Request) -> Operation:
         .update(cancel_asked_at=timezone.now(), error=said_by(request))
     )
     operation.refresh_from_db()
+    if asked:
+        audit.note(operation, "cancellation asked for")
     if asked or (not operation.is_finished and operation.cancel_asked_at is not None):
         return operation
     if operation.is_finished:
@@ -89,6 +92,7 @@ def _end_waiting(waiting: Operation, cancelled: Operation) -> None:
     if Operation.objects.filter(pk=waiting.pk, status=Outcome.QUEUED).update(
         status=Outcome.CANCELLED, finished_at=timezone.now(), error=text
     ):
+        audit.note(waiting, "cancelled")
         take_back(waiting)
 
 
