@@ -102,6 +102,8 @@ def remove_due(host: Host) -> None:
             Orphan.objects.filter(pk=orphan.pk).update(problem=str(error), removal_asked_at=None)
         else:
             logger.warning("Host %s: %s %s.", host, orphan, "was removed" if removed else "belongs to an instance now")
+            if removed:
+                audit.note(orphan, "removed")
             Orphan.objects.filter(pk=orphan.pk).delete()
 
 

@@ -31,5 +31,8 @@ class OneDefault(ModelAdmin[Any]):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         with transaction.atomic():
             if obj.default:
-                self.model._default_manager.filter(default=True).exclude(pk=obj.pk).update(default=False)
+                # Saved, not updated, so that the log says who took the mark from it.
+                for other in self.model._default_manager.filter(default=True).exclude(pk=obj.pk):
+                    other.default = False
+                    other.save(update_fields=["default"])
             super().save_model(request, obj, form, change)

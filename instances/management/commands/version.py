@@ -38,11 +38,13 @@ class Command(ConsoleCommand):
         version = Version(name=name, image=image or f"pypi:openslides=={name}", engine=engine)
         version.full_clean()
         with transaction.atomic():
-            version.save()
             if default:
-                Version.objects.filter(default=True).update(default=False)
-                Version.objects.filter(pk=version.pk).update(default=True)
+                # Saved, not updated, so that the log says who took the mark from it.
+                for other in Version.objects.filter(default=True):
+                    other.default = False
+                    other.save(update_fields=["default"])
                 version.default = True
+            version.save()
         if options["json"]:
             self.print_json(version_document(version))
         else:
