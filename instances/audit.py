@@ -54,19 +54,25 @@ def register() -> None:
     """Let auditlog see our models; once, when the application is ready."""
     from instances import models
 
-    def follow(model: type[Model], *excluded: str) -> None:
+    def follow(model: type[Model], *excluded: str, many: tuple[str, ...] = ()) -> None:
         # Named one by one: auditlog would take what other models say of this one for its own.
         names = [field.name for field in model._meta.concrete_fields if field.name not in (*excluded, "id")]
         secrets = [name for name in SECRETS if name in names]
-        auditlog.register(model, include_fields=names, mask_fields=secrets, mask_callable="instances.audit.hide")
+        auditlog.register(
+            model,
+            include_fields=names,
+            mask_fields=secrets,
+            mask_callable="instances.audit.hide",
+            m2m_fields=many,
+        )
 
     follow(models.Instance, *SEEN_BY_THE_SYSTEM)
     follow(models.Version, "preparation", "prepared_at")
     follow(models.Domain, "problem")
     follow(models.Host, "last_seen")
     follow(models.ActionLock)
-    follow(get_user_model(), "last_login")
-    follow(Group)
+    follow(get_user_model(), "last_login", many=("groups", "user_permissions"))
+    follow(Group, many=("permissions",))
     auditlog.register(models.Operation, include_fields=["kind", "instance", "version", "backup", "not_before"])
     auditlog.register(models.Backup, include_fields=["instance", "reason", "name", "expires_at"])
     auditlog.register(models.Rollout, include_fields=["version", "waves", "failure_percent", "not_before", "status"])
@@ -175,10 +181,25 @@ def via(entry: LogEntry) -> Origin | None:
 
 
 def changes(entry: LogEntry) -> dict[str, tuple[str | None, str | None]]:
-    """Before and after, by field; None for nothing. A secret that was changed is hidden on both sides."""
-    pairs: dict[str, list[Any]] = entry.changes_dict
-    read = {name: (_value(pair[0]), _value(pair[1])) for name, pair in pairs.items() if len(pair) == 2}
+    """Before and after, by field; None for nothing. A secret that was changed is hidden on both sides.
+
+    Of groups and permissions those are named that were given (after) or taken away (before), and not all there are.
+    """
+    written: dict[str, Any] = entry.changes_dict
+    read = {name: _pair(change) for name, change in written.items()}
     return {name: pair for name, pair in read.items() if pair[0] != pair[1] or pair[0] == HIDDEN}
+
+
+def _pair(change: Any) -> tuple[str | None, str | None]:
+    """auditlog writes before and after of a field, and of a relation to many what was added or deleted."""
+    match change:
+        case [before, after]:
+            return _value(before), _value(after)
+        case {"type": "m2m", "operation": operation, "objects": [*rows]}:
+            names = ", ".join(sorted(str(row) for row in rows))
+            return (None, names) if operation == "add" else (names, None)
+        case _:
+            return None, None
 
 
 def _value(written: Any) -> str | None:

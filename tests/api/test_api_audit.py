@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from auditlog.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -155,3 +155,12 @@ def test_the_root_names_it(api: Api) -> None:
 def test_there_is_no_such_entry(api: Api) -> None:
     for identity in ("999999", "abc", "9" * 30):
         api.call("GET", f"/audit/{identity}", expect=404)
+
+
+def test_groups_that_are_given_and_taken_away_are_named(api: Api) -> None:
+    user, group = make_user(), Group.objects.create(name="operators")
+    user.groups.add(group)
+    user.groups.remove(group)
+    taken, given = attributes(api.get("/audit?filter[resource_type]=users&filter[action]=update"))
+    assert given["changes"] == {"groups": {"before": None, "after": "operators"}}
+    assert taken["changes"] == {"groups": {"before": "operators", "after": None}}

@@ -6,19 +6,31 @@ import getpass
 from base64 import b64encode
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from auditlog.models import LogEntry
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from instances import audit, looks, operations
-from instances.choices import Origin, State
+from instances import audit, claims, looks, operations, orphans
+from instances.archives import store
+from instances.choices import Origin, OrphanKind, Preparation, State
+from instances.errors import CannotCancel
 from instances.history import change_state
-from instances.models import Host, StateChange, Version
-from tests.factories import PASSWORD, make_domain, make_host, make_installed, make_user, make_version
+from instances.models import Host, Orphan, StateChange, Version
+from tests.factories import (
+    PASSWORD,
+    make_domain,
+    make_host,
+    make_installed,
+    make_instance,
+    make_user,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -126,3 +138,95 @@ def test_a_change_that_somebody_else_was_faster_with_is_none() -> None:
     type(read).objects.update(observed_state=State.STOPPED)
     assert not change_state(read, State.SLEEPING)
     assert StateChange.objects.filter(instance=read).count() == 0
+
+
+def test_who_cancels_is_written_down_by_whatever_way_it_comes(client: Client) -> None:
+    make_user(username="ada", is_superuser=True)
+    waiting, running, by_command = (operations.stop(make_installed(), operations.SYSTEM) for _ in range(3))
+    claims.take(running.pk)
+    basic = b64encode(f"ada:{PASSWORD}".encode()).decode()
+    for operation in (waiting, running):
+        answer = client.patch(
+            f"/api/operations/{operation.pk}",
+            {"data": {"type": "operations", "id": str(operation.pk), "attributes": {"status": "cancelled"}}},
+            content_type="application/vnd.api+json",
+            headers={"Authorization": f"Basic {basic}"},
+            REMOTE_ADDR="192.0.2.7",
+        )
+        assert answer.status_code < 300, answer.content
+    call_command("operation", "cancel", str(by_command.pk), stdout=StringIO())
+    notes = [audit.entries_of(operation.instance).filter(action=LogEntry.Action.ACCESS).get()
+             for operation in (waiting, running, by_command)]  # fmt: skip
+    assert [entry.additional_data["action"] for entry in notes] == ["cancelled", "cancellation asked for", "cancelled"]
+    assert [audit.who(entry) for entry in notes] == ["ada", "ada", getpass.getuser()]
+    assert [audit.via(entry) for entry in notes] == [Origin.API, Origin.API, Origin.COMMAND]
+    assert [entry.remote_addr for entry in notes] == ["192.0.2.7", "192.0.2.7", None]
+
+
+def test_a_cancellation_is_written_down_once_and_with_what_waited_for_it() -> None:
+    version = make_version(preparation=Preparation.NONE)
+    creation = operations.create(make_instance(version=version), operations.SYSTEM)
+    assert creation.waits_for is not None
+    operations.cancel(creation.waits_for, operations.SYSTEM)
+    with pytest.raises(CannotCancel):
+        operations.cancel(creation.waits_for, operations.SYSTEM)
+    notes = LogEntry.objects.filter(action=LogEntry.Action.ACCESS).order_by("pk")
+    assert [(entry.object_pk, entry.additional_data["action"]) for entry in notes] == [
+        (str(creation.waits_for_id), "cancelled"),
+        (str(creation.pk), "cancelled"),
+    ]
+
+
+def test_permissions_and_groups_that_are_given_and_taken_away_are_written_down() -> None:
+    user, group = make_user(username="ada"), Group.objects.create(name="operators")
+    rights = list(Permission.objects.filter(codename__in=["add_instance", "change_instance"]).order_by("codename"))
+    both = ", ".join(sorted(str(right) for right in rights))
+    LogEntry.objects.all().delete()
+    user.groups.add(group)
+    user.user_permissions.set(rights)
+    group.permissions.set(rights)
+    group.permissions.remove(rights[0])
+    found = [(entry.object_repr, audit.changes(entry)) for entry in LogEntry.objects.order_by("pk")]
+    assert found == [
+        ("ada", {"groups": (None, "operators")}),
+        ("ada", {"user_permissions": (None, both)}),
+        ("operators", {"permissions": (None, both)}),
+        ("operators", {"permissions": (str(rights[0]), None)}),
+    ]
+
+
+def test_the_mark_default_that_goes_to_another_is_written_down_for_both(admin_client: Client) -> None:
+    old, new = make_version(name="3.2", default=True), make_version(name="3.3")
+    LogEntry.objects.all().delete()
+    call_command("version", "add", "3.4", "--default", stdout=StringIO())
+    newest = Version.objects.get(name="3.4")
+    admin_client.post(
+        f"/admin/instances/version/{new.pk}/change/",
+        {"name": new.name, "image": new.image, "engine": new.engine, "enabled": "on", "default": "on"},
+    )
+    assert Version.objects.get(default=True) == new
+    marks = [
+        (entry.object_repr, audit.via(entry), audit.changes(entry)["default"])
+        for entry in LogEntry.objects.order_by("pk")
+        if "default" in audit.changes(entry)
+    ]
+    assert marks == [
+        (str(old), Origin.COMMAND, ("True", "False")),
+        (str(newest), Origin.COMMAND, (None, "True")),
+        (str(newest), Origin.ADMIN, ("True", "False")),
+        (str(new), Origin.ADMIN, ("False", "True")),
+    ]
+
+
+def test_what_the_system_removes_because_its_time_is_over_is_written_down(settings: Settings, tmp_path: Path) -> None:
+    settings.ORPHAN_DAYS, settings.BACKUP_DIR = 7, tmp_path
+    host, name = make_host(), f"{'a' * 32}/forgotten.tar"
+    with store().write(name) as stream:
+        stream.write(b"x")
+    Orphan.objects.create(host=host, kind=OrphanKind.BACKUP, name=name, instance_id="a" * 32,
+                          first_seen_at=timezone.now() - timedelta(days=8))  # fmt: skip
+    orphans.remove_due(host)
+    assert not list(store().names())
+    entry = LogEntry.objects.get(content_type__model="orphan")
+    assert name in entry.object_repr
+    assert (entry.additional_data["action"], audit.who(entry), audit.via(entry)) == ("removed", "", Origin.SYSTEM)
