@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ def plain_static_files(settings: Any) -> None:
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
 
+@pytest.fixture(autouse=True)
+def hosts_stay_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker reports here, and a busy machine needs more than a minute for some tests."""
+    for user in ("instances.models.host", "instances.admin.instance.filters", "instances.api.filters"):
+        monkeypatch.setattr(f"{user}.HEARD_WITHIN", timedelta(hours=1))
+
+
 @pytest.fixture
 def complaints() -> list[str]:
     """What the browser's console said that no page may cause."""
@@ -31,7 +39,7 @@ def complaints() -> list[str]:
 def page(chromium: Browser, live_server: Any, complaints: list[str]) -> Iterator[Page]:
     """A tab without a session."""
     context = chromium.new_context(base_url=live_server.url, locale="en-GB")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     tab = context.new_page()
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     yield tab
