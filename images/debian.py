@@ -59,8 +59,8 @@ def of_machine(scratch: Path) -> Debian:
     found: dict[str, str] = {}
     for line in printed.splitlines():
         match line.split():
-            case ["Packages", uri, suite, "main"]:
-                found.setdefault(suite, uri.rstrip("/"))
+            case ["Packages", uri, suite, "main"] if mirror := _mirror(uri):
+                found.setdefault(suite, mirror)
     chosen = os.environ.get("DEBIAN_MIRROR", "").rstrip("/")
     if chosen:
         found[release] = chosen
@@ -70,6 +70,23 @@ def of_machine(scratch: Path) -> Debian:
         raise MirrorUnknown(release)
     suites = [suite for suite in (release, f"{release}-updates", f"{release}-security") if suite in found]
     return Debian(release, architecture, found[release], tuple(f"deb {found[suite]} {suite} main" for suite in suites))
+
+
+def _mirror(uri: str) -> str | None:
+    """What debootstrap can take for a URI of apt's; None if there is nothing.
+
+    apt-transport-mirror(1): ``mirror+file:/PATH`` is a file with a mirror per line, first its URI; Debian's images for
+    clouds have that.
+    """
+    if not uri.startswith("mirror+"):
+        return uri.rstrip("/")
+    listed = Path(uri.removeprefix("mirror+file:").rstrip("/"))
+    if not uri.startswith("mirror+file:/") or not listed.is_file():
+        return None
+    for line in listed.read_text(encoding="utf-8").splitlines():
+        if line.startswith(("http://", "https://")):
+            return line.split()[0].rstrip("/")
+    return None
 
 
 def make_base(debian: Debian, root: Path, scratch: Path) -> None:

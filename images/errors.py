@@ -56,12 +56,15 @@ class DebianUnsuitable(DeployError):
 
 @dataclass(eq=False)
 class MirrorUnknown(DeployError):
-    """The machine's apt sources do not name its own release."""
+    """The machine's apt sources do not name its own release, or in no way that debootstrap(8) understands."""
 
     release: str
 
     def __str__(self) -> str:
-        return f"No apt source of this machine has Debian {self.release}. Name one: make image DEBIAN_MIRROR=http://…/debian"
+        return (
+            f"No apt source of this machine names a mirror of Debian {self.release}. "
+            "Name one: make image DEBIAN_MIRROR=http://…/debian"
+        )
 
 
 @dataclass(eq=False)
