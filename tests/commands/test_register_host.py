@@ -58,6 +58,13 @@ def test_an_image_that_comes_later_is_registered_then(tmp_path: Path) -> None:
     assert register(tmp_path) == ["Registered: version 3.3", "changed"]
 
 
+def test_without_podman_no_image_of_it_is_registered(tmp_path: Path, settings: Any) -> None:
+    settings.ENGINES = ["rkt"]
+    (tmp_path / "openslides-3.3.tar").touch()
+    register(tmp_path)
+    assert not Version.objects.exists()
+
+
 def test_a_domain_that_is_none_is_refused_and_nothing_is_registered(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="domain"):
         call_command("register_host", name="one", domain="https://example.org/", images=tmp_path, stdout=StringIO())

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
@@ -20,8 +21,8 @@ ARCHIVE = re.compile(r"openslides-(\d+(?:\.\d+)+)\.tar")
 class Command(BaseCommand):
     help = (
         "Register this machine as a host: its row, the domain of its instances, the account 'admin' (ADMIN_PASSWORD, "
-        "or a generated one) if there is no superuser yet, and a version for each image in IMAGES. Says 'changed' or "
-        "'unchanged' in its last line. What is there already stays as it is."
+        "or a generated one) if there is no superuser yet, and a version for each image in IMAGES, where podman is an "
+        "engine. Says 'changed' or 'unchanged' in its last line. What is there already stays as it is."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -64,6 +65,8 @@ class Command(BaseCommand):
 
     def _versions(self, images: Path) -> list[str]:
         """The newest of the first ones becomes the default, and is prepared."""
+        if Engine.PODMAN not in settings.ENGINES:
+            return []
         found = [(match[1], path) for path in images.glob("*.tar") if (match := ARCHIVE.fullmatch(path.name))]
         new: list[Version] = []
         for release, path in found:
