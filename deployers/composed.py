@@ -5,7 +5,7 @@ It makes the plans; the parts touch the host. What OpenSlides needs is asked of 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from deployers.backups.instance import place_media, read_archive, write_archive
@@ -208,6 +208,9 @@ class ComposedDeployer:
 
     def states(self) -> dict[str, UnitState]:
         return self.parts.services.states()
+
+    def connections(self) -> Mapping[str, int]:
+        return self.parts.router.connections()
 
     def url(self, location: Location) -> str:
         return self.parts.router.url(location)

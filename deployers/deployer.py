@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from deployers.backups.store import Archive
@@ -94,6 +94,10 @@ class Deployer(Protocol):
 
         Raises ServiceManagerUnreachable.
         """
+        ...
+
+    def connections(self) -> Mapping[str, int]:
+        """How many connections are open to each instance now, by its id; without those that have none. One read."""
         ...
 
     def url(self, location: Location) -> str:

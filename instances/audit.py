@@ -37,6 +37,7 @@ HIDDEN = "••••••"
 SEEN_BY_THE_SYSTEM = [
     "observed_state",
     "state_since",
+    "last_used_at",
     "failure",
     "installed_at",
     "removed_at",

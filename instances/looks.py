@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from deployers.errors import ServiceManagerUnreachable
 from deployers.states import UnitState
-from instances import claims, healing, history, messages, operations, states
+from instances import claims, healing, history, messages, operations, states, use
 from instances.choices import State
 from instances.deployment import deployer_for
 from instances.models import ActionLock, Host, Instance, Operation
@@ -40,6 +40,7 @@ def look_after(host: Host) -> None:
             "id",
             "observed_state",
             "state_since",
+            "last_used_at",
             "desired_state",
             "failure",
             "installed_at",
@@ -51,11 +52,13 @@ def look_after(host: Host) -> None:
     )
     locked = set(ActionLock.objects.filter(instance__host=host).values_list("instance_id", flat=True))
     try:
-        units = deployer_for(host.kind).states()
+        deployer = deployer_for(host.kind)
+        units = deployer.states()
     except ServiceManagerUnreachable as error:
         logger.warning("Host %s: %s", host, error)
         return
     history.note_silence(host, rows)
+    use.note(rows, deployer.connections(), units)
     for row in rows:
         unit = units.get(row.id, UnitState.STOPPED)
         operation: str | None = row.operation_kind  # type: ignore[attr-defined]

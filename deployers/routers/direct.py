@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,10 @@ class DirectRouter:
         port = self.listen(spec).port
         if not self.port_is_free(port):
             raise PortTaken(port)
+
+    def connections(self) -> Mapping[str, int]:
+        """Not told: an instance of this host never sleeps, so nobody needs to know what keeps it awake."""
+        return {}
 
     def port_is_free(self, port: int) -> bool:
         """Found out by binding it: with SO_REUSEADDR that fails only while somebody listens (ip(7), socket(7)).

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployers.errors import DeployError
 from deployers.routers.address import UnixAddress
+from deployers.routers.connections import open_connections
 from deployers.routers.domain_file import DomainFile
 from deployers.routers.domains import Domains
 from deployers.routers.nginx_files import PASSAGE, clear_drafts, make_directory, set_link, write_public
@@ -125,6 +126,9 @@ class NginxRouter:
             if _exists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
                 raise InTheWay(path, "the instance's socket")
         self._check_address(address, self.layout.public(spec.id))
+
+    def connections(self) -> Mapping[str, int]:
+        return open_connections(self.layout.sockets)
 
     def port_is_free(self, port: int) -> bool:
         """Ports are of no use here."""

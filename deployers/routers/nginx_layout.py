@@ -51,9 +51,13 @@ class NginxLayout:
     def public(self, instance_id: str) -> PublicPaths:
         return PublicPaths(self.data_dir / "instances" / checked_id(instance_id) / "public", self.socket_name)
 
+    @property
+    def sockets(self) -> Path:
+        return self.runtime / "sockets"
+
     def front(self, instance_id: str) -> Path:
         """systemd listens here, and wakes the instance."""
-        return self.runtime / "sockets" / f"{checked_id(instance_id)}.sock"
+        return self.sockets / f"{checked_id(instance_id)}.sock"
 
     def web(self, instance_id: str) -> Path:
         """OpenSlides itself listens here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -71,6 +71,13 @@ class Router(Protocol):
 
     def unpublish(self, address: Path, instance_id: str) -> None:
         """Take such a link away, if it still leads to that instance."""
+        ...
+
+    def connections(self) -> Mapping[str, int]:
+        """How many connections are open to each instance now, by its id; without those that have none.
+
+        One read for the whole host; empty where the host cannot tell.
+        """
         ...
 
     def port_is_free(self, port: int) -> bool: ...

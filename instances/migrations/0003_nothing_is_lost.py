@@ -136,6 +136,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='instance',
+            name='last_used_at',
+            field=models.DateTimeField(blank=True, editable=False, help_text='When somebody was last connected to it.', null=True, verbose_name='last used'),
+        ),
+        migrations.AddField(
+            model_name='instance',
             name='attention',
             field=models.TextField(blank=True, editable=False, help_text='Why it is not tried any more.', verbose_name='needs attention'),
         ),

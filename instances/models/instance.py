@@ -180,6 +180,9 @@ class Instance(models.Model):
         _("observed state"), max_length=20, choices=State.choices, default=State.NEW, editable=False, db_index=True
     )
     state_since = models.DateTimeField(_("in this state since"), null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(
+        _("last used"), null=True, blank=True, editable=False, help_text=_("When somebody was last connected to it.")
+    )
     failure = models.CharField(
         _("failed operation"), max_length=20, choices=OperationKind.choices, blank=True, editable=False
     )

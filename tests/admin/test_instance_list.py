@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from instances.choices import OperationKind, State
-from instances.models import ActionLock, Instance
+from instances.choices import HostKind, OperationKind, State
+from instances.models import ActionLock, Host, Instance
 from tests.admin.conftest import signed_in
 from tests.factories import make_domain, make_host, make_installed, make_instance, make_operation, make_version
 
@@ -204,3 +204,12 @@ def test_without_the_permission_nothing_is_done_to_selected_instances(db: None) 
         client.post(LIST, {"action": action, "_selected_action": [instance.pk], "confirmed": "yes", "post": "yes"})
     assert Instance.objects.filter(pk=instance.pk).exists()
     assert not instance.operations.exists()
+
+
+def test_when_each_was_last_used_is_shown_where_hosts_let_instances_sleep(browser: Client) -> None:
+    make_installed(slug="slept", last_used_at=timezone.now() - timedelta(hours=3))
+    assert "Last used" not in browser.get(LIST).content.decode()
+    Host.objects.update(kind=HostKind.SYSTEMD)
+    page = browser.get(LIST).content.decode()
+    assert "Last used" in page
+    assert "3 hours ago" in page.replace("\xa0", " ")

@@ -339,3 +339,10 @@ def test_a_test_mail_is_asked_for_with_an_address(browser: Client) -> None:
     browser.post(address("mail", instance), {"recipient": "chair@example.org"})
     operation = instance.operations.get()
     assert (operation.kind, operation.recipient) == (OperationKind.MAIL, "chair@example.org")
+
+
+def test_when_it_was_last_used_is_shown_once_somebody_was_there(browser: Client) -> None:
+    instance = make_installed()
+    assert "Last used" not in browser.get(address("change", instance)).content.decode()
+    Instance.objects.update(last_used_at=timezone.now())
+    assert "Last used" in browser.get(address("change", instance)).content.decode()

@@ -8,6 +8,7 @@ import itertools
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -140,6 +141,8 @@ class TestLife:
         assert connection.getresponse().status == 101
         time.sleep(IDLE_SECONDS + 8)
         assert unit_state(machine, party.id) == "active"
+        used = datetime.fromisoformat(operator.instance(party.id)["attributes"]["last_used_at"])
+        assert datetime.now(UTC) - used < timedelta(minutes=2)
         connection.close()
         operator.state_is(party.id, "sleeping", IDLE_SECONDS + 120)
         # It sleeps from when its socket waits for visitors; its processes may still be about to end.

@@ -7,7 +7,7 @@ the domain makes of plans whose steps fail, and whose workers die, at any point.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from deployers.backups.store import Archive
@@ -57,6 +57,9 @@ class PretendedHost:
         if not self.reachable:
             raise ServiceManagerUnreachable("/run/pretended", "it is silent")
         return dict(self.units)
+
+    def connections(self) -> Mapping[str, int]:
+        return {}
 
     def url(self, location: Location) -> str:
         return f"http://127.0.0.1:{location.port}/"

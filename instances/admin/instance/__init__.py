@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -34,6 +34,7 @@ from instances.admin.instance.page import head_of, is_editable
 from instances.admin.instance.views import request_of
 from instances.admin.live import LiveBadges
 from instances.admin.logos import keep
+from instances.choices import HostKind
 from instances.errors import OperationRefused
 from instances.models import Blob, Domain, Host, Instance, Operation, Version
 from instances.models.instance import InstanceQuerySet
@@ -56,7 +57,7 @@ class InstanceList(ChangeList):
 
 @admin.register(Instance)
 class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, LaterViews, HistoryViews, DeletesHistory):
-    list_display = ("name", "state_badge", "link", "release", "domain", "host", "created")
+    list_display = ("name", "state_badge", "used", "link", "release", "domain", "host", "created")
     list_display_links = ("name",)
     list_filter = (
         StateFilter,
@@ -87,8 +88,12 @@ class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, LaterViews, Histor
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = list(self.list_display)
-        if Host.objects.count() < 2:
+        kinds = list(Host.objects.values_list("kind", flat=True))
+        if len(kinds) < 2:
             columns.remove("host")
+        if HostKind.SYSTEMD not in kinds:
+            # Elsewhere nobody counts connections: what shall run runs, used or not.
+            columns.remove("used")
         return columns
 
     @admin.display(description=_("instance"), ordering="slug")
@@ -109,6 +114,13 @@ class InstanceAdmin(LiveBadges, InstanceActions, BackupViews, LaterViews, Histor
     def created(self, instance: Instance) -> SafeString:
         exact = date_format(localtime(instance.created_at), "DATETIME_FORMAT")
         return format_html('<span class="mi-nowrap" title="{}">{}</span>', exact, ago(instance.created_at))
+
+    @admin.display(description=_("last used"), ordering=F("last_used_at").desc(nulls_last=True), empty_value="–")
+    def used(self, instance: Instance) -> SafeString | None:
+        if instance.last_used_at is None:
+            return None
+        exact = date_format(localtime(instance.last_used_at), "DATETIME_FORMAT")
+        return format_html('<span class="mi-nowrap" title="{}">{}</span>', exact, ago(instance.last_used_at))
 
     @admin.display(description=_("state"), ordering="observed_state")
     def state_badge(self, instance: Instance) -> SafeString:

@@ -68,6 +68,7 @@ class Head:
     card: Card | None
     created: str
     since: str
+    used: str
     page_key: str
     backups: BackupSection | None = None
     locks: tuple[ActionLock, ...] = ()
@@ -155,6 +156,7 @@ def head_of(instance: Instance, request: HttpRequest) -> Head:
         card=card_of(last, request),
         created=ago(instance.created_at),
         since=ago(instance.state_since) if instance.state_since else "",
+        used=ago(instance.last_used_at) if instance.last_used_at else "",
         page_key=_page_key(instance),
         backups=section_of(instance, request.user),
         locks=tuple(instance.locks.all()),

@@ -101,6 +101,7 @@ class InstanceSerializer(ResourceSerializer):
             "retry_at",
             "locks",
             "state_since",
+            "last_used_at",
             "created_at",
             "installed_at",
             "osversion",
@@ -114,6 +115,7 @@ class InstanceSerializer(ResourceSerializer):
             "failure",
             "retry_at",
             "state_since",
+            "last_used_at",
             "created_at",
             "installed_at",
         ]
