@@ -48,7 +48,7 @@ def redis_server() -> Iterator[Redis]:
         argv = [program, "--port", "0", "--unixsocket", place / "redis.sock", "--aclfile", place / "users.acl"]
         process = subprocess.Popen([*argv, "--dir", place, "--save", ""], stdout=subprocess.DEVNULL)
         try:
-            wait_for("redis listens", (place / "redis.sock").exists, 10)
+            wait_for("redis listens", (place / "redis.sock").exists, 60)
             socket = str(place / "redis.sock")
             server = RedisServer(f"redis+socket://openslides:{PASSWORD}@{socket}")
             with redis.Redis(unix_socket_path=socket, username="openslides", password=PASSWORD) as control:

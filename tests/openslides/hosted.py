@@ -113,7 +113,7 @@ class Instance:
     def run(self, *arguments: str) -> str:
         """A program of OpenSlides' Python, to its end."""
         argv = [self.python, *arguments]
-        result = subprocess.run(argv, env=self.environment, cwd="/", capture_output=True, text=True, timeout=120)
+        result = subprocess.run(argv, env=self.environment, cwd="/", capture_output=True, text=True, timeout=600)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
@@ -122,7 +122,7 @@ class Instance:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environment, cwd="/", stdout=log, stderr=log)
         try:
-            wait_for(f"OpenSlides {self.release} answers", self._answers, seconds=60, every=0.02)
+            wait_for(f"OpenSlides {self.release} answers", self._answers, every=0.02)
         except AssertionError:
             print(self.log)
             raise
@@ -136,7 +136,7 @@ class Instance:
         """The exit code. No process of it is left."""
         assert self.process is not None
         self.process.terminate()
-        code = self.process.wait(30)
+        code = self.process.wait(120)
         self.process = None
         assert not self.processes()
         return code
@@ -173,7 +173,7 @@ class Visitor:
         self.apps = "/apps" if instance.profile.major == 3 else ""
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        connection = UnixConnection(str(self.instance.socket), 30)
+        connection = UnixConnection(str(self.instance.socket), 120)
         try:
             connection.request(method, path, body, self.headers() | headers)
             response = connection.getresponse()
@@ -236,7 +236,7 @@ class Visitor:
     def websocket(self) -> Iterator[WebSocket]:
         path = "/ws/?autoupdate=on&change_id=0" if self.instance.profile.major == 3 else "/ws/site/"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(20)
+            connection.settimeout(120)
             connection.connect(str(self.instance.socket))
             key = base64.b64encode(secrets.token_bytes(16)).decode()
             headers = self.headers() | {

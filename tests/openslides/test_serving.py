@@ -16,8 +16,8 @@ from tests.openslides.conftest import ITS_PASSWORD, Make, Running
 from tests.openslides.hosted import Visitor
 
 RELEASES = ("3.3", "2.3")
-STOP_SECONDS = 3.5
-"""The promise is 3 s; a loaded machine needs some more to notice."""
+STOP_SECONDS = 30
+"""Its processes are killed after 2.5 s; a busy machine needs more to notice."""
 
 
 def cpu_ticks(pid: int) -> int:
@@ -108,7 +108,7 @@ def test_when_one_process_dies_all_end_and_a_new_start_works(make: Make, release
     assert instance.process is not None
     children = sorted(set(instance.processes()) - {instance.process.pid})
     os.kill(children[-1], signal.SIGKILL)
-    assert instance.process.wait(10) == 1
+    assert instance.process.wait(120) == 1
     assert not instance.processes()
     assert f"Process {children[-1]} ended, status 9" in instance.log
     instance.start(2)
@@ -122,7 +122,7 @@ def test_no_process_outlives_the_one_that_was_started(make: Make, release: str) 
     assert instance.process is not None
     os.kill(instance.process.pid, signal.SIGKILL)
     instance.process.wait()
-    wait_for("all have ended", lambda: not instance.processes(), 5)
+    wait_for("all have ended", lambda: not instance.processes(), 120)
     # What it left where it listened is in nobody's way.
     assert instance.socket.exists()
     instance.start(2)
@@ -133,10 +133,10 @@ def test_who_connects_while_processes_start_waits(make: Make) -> None:
     instance = make("3.3", 2)
     starting = threading.Thread(target=instance.start, args=(2,))
     starting.start()
-    wait_for("the socket is there", instance.socket.exists, 20, every=0.001)
+    wait_for("the socket is there", instance.socket.exists, 120, every=0.001)
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
-        wait_for("it listens", lambda: connection.connect_ex(str(instance.socket)) == 0, 5, every=0.001)
+        connection.settimeout(120)
+        wait_for("it listens", lambda: connection.connect_ex(str(instance.socket)) == 0, 120, every=0.001)
         connection.sendall(b"GET /apps/core/version/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
         assert b" 200 OK" in connection.recv(1000)
     starting.join()

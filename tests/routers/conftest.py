@@ -11,6 +11,13 @@ from tests.routers.nginx_host import HASHED, Instance, Tree, open_host, spec, tr
 from tests.routers.offline import Offline
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_reload_has_time() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deployers.routers.domains.SERVED_SECONDS", 120.0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def host() -> Iterator[Tree]:
     with open_host() as made:

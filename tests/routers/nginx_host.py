@@ -107,12 +107,11 @@ class Tree:
             listen_https=(f"127.0.0.1:{self.https}",),
             nginx_test=(*self.nginx, "-t"),
             nginx_reload=(*self.nginx, "-s", "reload"),
-            wake_seconds=1,
         )
 
-    def bring_up_to_date(self) -> Result:
+    def bring_up_to_date(self, **places: Any) -> Result:
         """What root's program does, and with a running nginx until that serves it."""
-        result = Program(self.places, lambda text: None).bring_up_to_date()
+        result = Program(replace(self.places, **places), lambda text: None).bring_up_to_date()
         if listens(self.http) and not result.problem:
             assert wait_until_served(("127.0.0.1", self.http), result.loaded)
         return result
@@ -163,7 +162,7 @@ class Tree:
     ) -> Answer:
         """What nginx answers for an instance, or for a host name."""
         host = wanted if isinstance(wanted, str) else f"{wanted.slug}.{wanted.domain}"
-        connection: http.client.HTTPConnection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=20)
+        connection: http.client.HTTPConnection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=120)
         if tls:
             connection.sock = self.tls(host)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -183,7 +182,7 @@ class Tree:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(list(protocols))
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.https), 20), server_hostname=host)
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.https), 120), server_hostname=host)
 
 
 @contextmanager
@@ -235,7 +234,7 @@ def nginx(made: Tree) -> Iterator[None]:
     """The process, with whatever configuration the tree has."""
     process = subprocess.Popen(made.nginx, stdin=subprocess.DEVNULL)
     try:
-        wait_for("nginx listens", lambda: process.poll() is not None or listens(made.http), 10, 0.02)
+        wait_for("nginx listens", lambda: process.poll() is not None or listens(made.http), 60, 0.02)
         assert process.poll() is None, (made.root / "log" / "error.log").read_text()
         yield
     finally:

@@ -198,5 +198,5 @@ def test_an_end_in_the_middle_puts_the_old_files_back(offline: Offline) -> None:
         assert said.readline() == b"testing\n"
         assert "2.conf" in offline.blocks
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     assert offline.blocks == before

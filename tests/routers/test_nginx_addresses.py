@@ -176,8 +176,12 @@ def test_an_instance_that_cannot_be_reached_is_starting(host: Tree, version_3: P
 
 
 def test_an_instance_that_wakes_slowly_is_starting_and_then_there(three: Instance) -> None:
-    three.backend.delay = 3
-    assert "OpenSlides is starting" in three.get("/", headers={"Accept-Language": "en"}).text
+    three.host.bring_up_to_date(wake_seconds=1)
+    try:
+        three.backend.delay = 12
+        assert "OpenSlides is starting" in three.get("/", headers={"Accept-Language": "en"}).text
+    finally:
+        three.host.bring_up_to_date()
     three.backend.delay = 0
     assert three.get("/").text == "client 3"
 
@@ -234,6 +238,6 @@ def test_the_log_names_the_host_and_what_answered(three: Instance) -> None:
     def line() -> str | None:
         return next((line for line in log.read_text().splitlines() if "/rest/logged" in line), None)
 
-    found = wait_for("the request is logged", line, 5)
+    found = wait_for("the request is logged", line, 60)
     assert f"http://{three.spec.slug}.{DOMAIN}" in found
     assert found.endswith(" backend")
