@@ -12,11 +12,21 @@ from django.utils.translation import gettext as _
 from deployers.states import UnitState
 from instances import audit, history, states
 from instances.choices import Desired, OperationKind, Outcome, Preparation
-from instances.errors import CannotCancel, NotPostponed, OperationRefused, OperationRunning
+from instances.errors import AlreadyInstalled, CannotCancel, NotPostponed, OperationRefused, OperationRunning
 from instances.models import Backup, Host, Instance, Operation, Version
-from instances.operations.filing import Request, begin, refuse_locked, refuse_not_installed, refuse_removed
+from instances.operations.filing import SYSTEM, Request, begin, refuse_locked, refuse_not_installed, refuse_removed
+from instances.operations.life import check_update
+from instances.operations.versions import preparation
 
 logger = logging.getLogger(__name__)
+
+_PERMISSIONS = {
+    OperationKind.REMOVE: "instances.delete_instance",
+    OperationKind.PURGE: "instances.purge_instance",
+    OperationKind.BACKUP: "instances.add_backup",
+    OperationKind.RESTORE: "instances.restore_backup",
+}
+"""What who lets a postponed operation begin must have; for the other kinds it is the permission to change."""
 
 
 def cancel(operation: Operation, request: Request) -> Operation:
@@ -26,19 +36,9 @@ def cancel(operation: Operation, request: Request) -> Operation:
 
     The one who asked for it is in the log of the instance. Raises CannotCancel.
     """
-    waiting = [Outcome.POSTPONED, Outcome.QUEUED]
     with transaction.atomic():
         Instance.objects.hold(operation.instance_id)
-        # Each is one guarded UPDATE: a worker that claims it, or enters its last step, at the same time wins or loses.
-        ended = Operation.objects.filter(pk=operation.pk, status__in=waiting, reached=0).update(
-            status=Outcome.CANCELLED, finished_at=timezone.now(), error=said_by(request)
-        )
-        if ended:
-            before = Outcome(operation.status)
-            operation.refresh_from_db()
-            audit.note(operation, "cancelled")
-            if before != Outcome.POSTPONED:
-                take_back(operation)
+        if _end_unbegun(operation, said_by(request)):
             return operation
     asked = (
         Operation.objects.unfinished()
@@ -60,6 +60,27 @@ def said_by(request: Request) -> str:
     if request.user is None:
         return _("Cancelled.")
     return _("Cancelled by %(user)s.") % {"user": request.user}
+
+
+def _end_unbegun(operation: Operation, error: str) -> bool:
+    """Cancel it where no step of it has begun; whether that was so. In a transaction that holds its instance.
+
+    Each is one guarded UPDATE: a worker that claims it at the same time wins or loses, and so does its beginning, if it
+    is postponed. What the row says now decides, and not what the caller has read of it.
+    """
+    unbegun = Operation.objects.filter(pk=operation.pk, reached=0)
+    ended = {"status": Outcome.CANCELLED, "finished_at": timezone.now(), "error": error}
+    if unbegun.filter(status=Outcome.POSTPONED).update(**ended):
+        operation.refresh_from_db()
+        audit.note(operation, "cancelled")
+        discard_backups(operation)
+    elif unbegun.filter(status=Outcome.QUEUED).update(**ended):
+        operation.refresh_from_db()
+        audit.note(operation, "cancelled")
+        take_back(operation)
+    else:
+        return False
+    return True
 
 
 def take_back(operation: Operation) -> None:
@@ -89,19 +110,20 @@ def _end_waiting(waiting: Operation, cancelled: Operation) -> None:
         "what": cancelled,
     }
     Instance.objects.hold(waiting.instance_id)
-    if Operation.objects.filter(pk=waiting.pk, status=Outcome.QUEUED).update(
-        status=Outcome.CANCELLED, finished_at=timezone.now(), error=text
-    ):
-        audit.note(waiting, "cancelled")
-        take_back(waiting)
+    _end_unbegun(waiting, text)
 
 
 def discard_backups(operation: Operation) -> None:
     """The rows of the archives that an operation was to make and did not."""
-    made = Q(safety_of=operation)
+    Backup.objects.filter(_made_by(operation), completed_at=None).delete()
+
+
+def _made_by(operation: Operation) -> Q:
+    """The backups that it makes, not the one that it starts from."""
+    made = [operation.safety_backup_id]
     if operation.kind == OperationKind.BACKUP:
-        made |= Q(operations=operation)
-    Backup.objects.filter(made, completed_at=None).delete()
+        made.append(operation.backup_id)
+    return Q(pk__in=[number for number in made if number is not None])
 
 
 def begin_due(host: Host) -> None:
@@ -137,32 +159,75 @@ def begin_now(operation: Operation) -> Operation:
 
 def permission_to_begin(operation: Operation) -> str:
     """Of who lets it begin now."""
-    removes = operation.kind in (OperationKind.REMOVE, OperationKind.PURGE)
-    return "instances.delete_instance" if removes else "instances.change_instance"
+    return _PERMISSIONS.get(OperationKind(operation.kind), "instances.change_instance")
 
 
 def _begin(operation: Operation) -> bool:
-    """Whether it was still postponed. Raises OperationRefused; OperationRunning where it has to wait for another."""
-    instance, kind = operation.instance, OperationKind(operation.kind)
-    assert instance is not None
-    refuse_locked(kind, instance)
-    if kind in (OperationKind.CREATE, OperationKind.REMOVE):
-        refuse_removed(instance)
-    elif kind != OperationKind.PURGE and not instance.unfinished_operation:
-        refuse_not_installed(instance)
+    """Whether it was still postponed. Raises OperationRefused; OperationRunning where it has to wait for another.
+
+    What was checked when it was filed is checked again: since then the instance may have become another one.
+    """
+    assert operation.instance_id is not None
     try:
         with transaction.atomic():
-            Instance.objects.hold(instance.pk)
+            # Before the instance is held: whoever files an update takes the two rows in this order.
+            waits_for = _preparation_of(operation)
+            instance = Instance.objects.hold(operation.instance_id)
+            assert instance is not None
+            _refuse_to_begin(operation, instance)
             begun = Operation.objects.filter(pk=operation.pk, status=Outcome.POSTPONED).update(
-                status=Outcome.QUEUED, previous_desired=instance.desired_state
+                status=Outcome.QUEUED, previous_desired=instance.desired_state, waits_for=waits_for
             )
             if begun:
-                operation.refresh_from_db(fields=["status", "previous_desired"])
+                operation.refresh_from_db(fields=["status", "previous_desired", "waits_for"])
+                operation.instance = instance
+                _describe_backups(operation, instance)
                 begin(operation, instance)
         return begun == 1
     except IntegrityError:
-        running = instance.unfinished_operation
+        running = Operation.objects.unfinished().filter(instance=operation.instance_id).first()
         if running is None:
             # It has ended in this very moment; there is another chance soon.
             return False
         raise OperationRunning(running) from None
+
+
+def _preparation_of(operation: Operation) -> Operation | None:
+    """What it waits for when it begins: what it waited for, or what was prepared then may have been discarded."""
+    waits_for, instance = operation.waits_for, operation.instance
+    if waits_for is not None and not waits_for.is_finished:
+        return waits_for
+    if operation.kind not in (OperationKind.CREATE, OperationKind.UPDATE, OperationKind.RESTORE):
+        return waits_for
+    assert instance is not None
+    return preparation(operation.version or instance.version, instance.host, SYSTEM) or waits_for
+
+
+def _refuse_to_begin(operation: Operation, instance: Instance) -> None:
+    """Raises OperationRefused; OperationRunning where it has to wait for another. ``instance``: as it is now."""
+    kind = OperationKind(operation.kind)
+    refuse_locked(kind, instance)
+    running = instance.unfinished_operation
+    if running is not None and running.pk != operation.pk:
+        raise OperationRunning(running)
+    match kind:
+        case OperationKind.PURGE:
+            pass
+        case OperationKind.REMOVE:
+            refuse_removed(instance)
+        case OperationKind.CREATE:
+            refuse_removed(instance)
+            if instance.is_installed:
+                raise AlreadyInstalled(instance)
+        case OperationKind.UPDATE:
+            assert operation.version is not None
+            check_update(instance, operation.version)
+        case _:
+            refuse_not_installed(instance)
+
+
+def _describe_backups(operation: Operation, instance: Instance) -> None:
+    """The rows of what it makes are as old as its filing; the archives hold what the instance is now."""
+    Backup.objects.filter(_made_by(operation), completed_at=None).update(
+        version=instance.version_id, db=instance.db, created_at=timezone.now()
+    )

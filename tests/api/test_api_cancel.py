@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from instances import claims
-from instances.choices import Desired, OperationKind, Outcome
+from instances import claims, operations
+from instances.choices import Desired, OperationKind, Origin, Outcome
 from instances.models import ActionLock, Instance, Operation
+from instances.operations import Request
 from tests.api.client import Api
-from tests.factories import make_installed, make_operation, make_user, make_version
+from tests.factories import make_backup, make_installed, make_operation, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -146,3 +147,11 @@ def test_a_postponed_removal_begins_with_the_permission_to_remove() -> None:
     now = cancellation(operation, status="queued")
     Api(make_user("change_instance", "view_operation")).patch(f"/operations/{operation.pk}", now, expect=403)
     Api(make_user("change_instance", "delete_instance", "view_operation")).patch(f"/operations/{operation.pk}", now)
+
+
+def test_a_postponed_restore_begins_with_the_permission_to_restore() -> None:
+    later = Request(Origin.API, not_before=timezone.now() + timedelta(hours=8))
+    operation = operations.restore(make_backup(), later)
+    now = cancellation(operation, status="queued")
+    Api(make_user("change_instance", "view_operation")).patch(f"/operations/{operation.pk}", now, expect=403)
+    Api(make_user("change_instance", "restore_backup", "view_operation")).patch(f"/operations/{operation.pk}", now)
