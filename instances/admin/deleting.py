@@ -25,7 +25,8 @@ class DeletesHistory(ModelAdmin[Any]):
         rows = list(objs)
         deleted, counts, lacking, protected = super().get_deleted_objects(rows, request)
         lacking = set(lacking) - {Operation._meta.verbose_name}
-        running = self.operations_of(rows).unfinished().select_related("instance__domain", "version")
+        # A postponed one, too, would go along without a word.
+        running = self.operations_of(rows).filter(finished_at=None).select_related("instance__domain", "version")
         protected = [*protected, *(_("%(operation)s (not finished)") % {"operation": o} for o in running)]
         return deleted, counts, lacking, protected
 

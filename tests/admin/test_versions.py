@@ -106,6 +106,16 @@ def test_a_version_that_is_being_prepared_cannot_be_deleted(browser: Client) -> 
     assert Version.objects.exists()
 
 
+def test_a_version_to_which_an_update_is_postponed_cannot_be_deleted(browser: Client) -> None:
+    version = make_version()
+    operation = make_operation(
+        kind=OperationKind.UPDATE, instance=make_installed(), version=version, status=Outcome.POSTPONED
+    )
+    page = browser.post(address("delete", version), {"post": "yes"}).content.decode()
+    assert f"{operation} (not finished)" in page
+    assert Operation.objects.exists()
+
+
 def messages_of(queue: str) -> set[Path]:
     return set(Path(settings.BROKER_FOLDER).glob(f"*{queue}.msg"))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
+from instances import operations
 from instances.choices import OperationKind, Origin, Outcome, Preparation
 from instances.models import Operation, Version
+from instances.operations import Request
 from tests.api.client import Api, messages, pointers, resource
 from tests.factories import make_host, make_installed, make_operation, make_version
 
@@ -160,6 +163,22 @@ def test_a_version_with_an_unfinished_operation_stays(api: Api) -> None:
     operation = make_operation(kind=OperationKind.PREPARE, version=make_version(), status=Outcome.RUNNING)
     answer = api.delete(f"/osversions/{operation.version_id}", expect=409)
     assert answer["errors"][0]["code"] == "operation_running"
+
+
+def test_a_version_to_which_an_update_is_postponed_stays_as_it_is(api: Api) -> None:
+    operation = operations.update(
+        make_installed(),
+        make_version(name="3.4", image="pypi:openslides==3.4"),
+        Request(Origin.API, not_before=timezone.now() + timedelta(hours=8)),
+    )
+    (error,) = api.delete(f"/osversions/{operation.version_id}", expect=409)["errors"]
+    assert (error["code"], f"Operation {operation.pk}" in error["detail"]) == ("operation_running", True)
+    assert operation.version is not None
+    changed = document(operation.version, image="pypi:openslides==3.3")
+    (error,) = api.patch(f"/osversions/{operation.version_id}", changed, expect=409)["errors"]
+    assert error["code"] == "operation_running"
+    operation.refresh_from_db()
+    assert operation.status == Outcome.POSTPONED
 
 
 @pytest.mark.parametrize(

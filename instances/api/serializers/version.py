@@ -45,6 +45,6 @@ class VersionSerializer(ResourceSerializer):
                 {attribute: [_("Instances run this version. Add another version, and update them to it.")]},
                 code="in_use",
             )
-        running = Operation.objects.unfinished().filter(version=version).first()
+        running = Operation.objects.filter(version=version, finished_at=None).first()
         if running is not None:
             raise OperationRunning(running)

@@ -29,7 +29,8 @@ class VersionView(WriteView):
     sort_fields = {"name": "name", "image": "image", "prepared_at": "prepared_at"}
 
     def delete_row(self, row: Version) -> None:
-        running = Operation.objects.unfinished().filter(version=row).first()
+        # A postponed one would go along without a word.
+        running = Operation.objects.filter(version=row, finished_at=None).first()
         if running is not None:
             raise OperationRunning(running)
         if row.rollouts.filter(status__in=UNENDED).exists():
