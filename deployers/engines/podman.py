@@ -45,6 +45,7 @@ KNOWN = ("docker.io/NAME/IMAGE:TAG", "localhost/IMAGE:TAG", "oci-archive:/srv/op
 @dataclass(frozen=True, slots=True)
 class PodmanSettings:
     """What can be chosen. ``home`` and ``runtime``: directories of the service user, HOME and XDG_RUNTIME_DIR.
+    ``containers_conf`` and ``storage_conf``: root's files, instead of those that podman looks for in HOME.
 
     ``cgroups``: podman-run(1), ``--cgroups``. A container stays in the cgroup of the unit that starts it, where the
     unit's limits hold. ``options``: more options of ``podman run``, for all containers. ``pull_timeout``: seconds.
@@ -55,6 +56,18 @@ class PodmanSettings:
     cgroups: str = "disabled"
     options: tuple[str, ...] = field(default=())
     pull_timeout: float = 900.0
+    containers_conf: Path = Path("/etc/openslides-multiinstance/containers.conf")
+    storage_conf: Path = Path("/etc/openslides-multiinstance/storage.conf")
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """No user bus below XDG_RUNTIME_DIR: with one, podman would move its containers out of their units."""
+        return {
+            "HOME": str(self.home),
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "CONTAINERS_CONF": str(self.containers_conf),
+            "CONTAINERS_STORAGE_CONF": str(self.storage_conf),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,39 +107,48 @@ class Podman:
         )
 
     def discard(self, version: VersionSpec) -> None:
-        """Remove the image, unless another version needs it."""
+        """Remove the image, unless another version needs it. What says which it was goes last, for another try."""
         try:
             image_id = self._pinned(version).image_id
         except PreparationBroken:
             return
-        self._file(version).unlink()
-        if image_id not in self._needed():
+        file = self._file(version)
+        if image_id not in self._needed(besides=file):
             self._remove(image_id)
+        file.unlink()
 
     def _sweep(self) -> None:
         """Remove what image names led to before, as far as no version and no container needs it."""
         listed = self._podman(
             ["images", "--quiet", "--no-trunc", "--filter=dangling=true"], lambda text: None, LOOK_SECONDS
         )
-        for image_id in {line.removeprefix("sha256:") for line in listed.split()} - self._needed():
+        # Beside its answer, podman may print a warning.
+        found = {word.removeprefix("sha256:") for word in listed.split()}
+        for image_id in {word for word in found if IMAGE_ID.fullmatch(word)} - self._needed():
             self._remove(image_id)
 
-    def _needed(self) -> set[str]:
-        """The images of all versions, and those that instances have until their next start."""
+    def _needed(self, besides: Path | None = None) -> set[str]:
+        """The images of all versions, and those that instances start with. ``besides``: a version's image.json."""
         versions = (self.layout.data_dir / "versions").glob("*/image.json")
-        found = {str(json.loads(path.read_text(encoding="utf-8"))["image_id"]) for path in versions}
+        found = {str(json.loads(path.read_text(encoding="utf-8"))["image_id"]) for path in versions if path != besides}
         for path in (self.layout.data_dir / "instances").glob("*/service.json"):
             argv = json.loads(path.read_text(encoding="utf-8"))["argv"]
             found |= {word for word in argv if IMAGE_ID.fullmatch(word)}
         return found
 
     def _remove(self, image_id: str) -> None:
-        """podman-rmi(1): exit code 1: there is no such image; 2: a container uses it."""
-        try:
-            self._podman(["image", "rm", image_id], lambda text: None, LOOK_SECONDS)
-        except CommandFailed as error:
-            if error.code not in (1, 2):
-                raise
+        """podman-image-exists(1): exit code 1: there is none. podman-rmi(1): 1: the same; 2: a container uses it.
+
+        podman does not remove an image that has several names by its id; one without names that is still in use goes
+        with a later sweep.
+        """
+        for arguments, accepted in ((["exists"], (1,)), (["untag"], ()), (["rm"], (1, 2))):
+            try:
+                self._podman(["image", *arguments, image_id], lambda text: None, LOOK_SECONDS)
+            except CommandFailed as error:
+                if error.code not in accepted:
+                    raise
+                return
 
     def missing(self, version: VersionSpec) -> str | None:
         try:
@@ -184,7 +206,7 @@ class Podman:
             "python3",
             *process.arguments,
         ]
-        return Command(tuple(argv), self._environment())
+        return Command(tuple(argv), self.settings.environment)
 
     def _run(self) -> list[str]:
         return [
@@ -245,13 +267,9 @@ class Podman:
             ["podman", "--cgroup-manager=cgroupfs", *arguments],
             log=log,
             timeout=timeout,
-            env=self._environment(),
+            env=self.settings.environment,
             cwd=Path("/"),
         )
-
-    def _environment(self) -> Mapping[str, str]:
-        """No user bus below XDG_RUNTIME_DIR: with one, podman would move its containers out of their units."""
-        return {"HOME": str(self.settings.home), "XDG_RUNTIME_DIR": str(self.settings.runtime)}
 
     def _file(self, version: VersionSpec) -> Path:
         return self.layout.version(version).directory / "image.json"

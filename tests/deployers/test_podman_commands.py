@@ -98,3 +98,10 @@ def test_what_could_be_an_option_or_another_place_is_no_image(podman: Podman, im
 )  # fmt: skip
 def test_references_that_podman_takes_are_taken(podman: Podman, image: str) -> None:
     assert podman.release(VersionSpec("3.3-x", image, "podman")) == "3.3"
+
+
+def test_podman_is_configured_by_files_of_root_s(podman: Podman) -> None:
+    environment = podman.command(VERSION, PROCESS).environment
+    assert environment["CONTAINERS_CONF"] == "/etc/openslides-multiinstance/containers.conf"
+    assert environment["CONTAINERS_STORAGE_CONF"] == "/etc/openslides-multiinstance/storage.conf"
+    assert podman.service(VERSION, PROCESS, "f" * 32).environment == environment

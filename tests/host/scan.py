@@ -7,8 +7,10 @@ import time
 
 from tests.host.machine import Machine
 
-PODMAN = ("env", "HOME=/srv/openslides/home", "XDG_RUNTIME_DIR=/run/openslides/podman", "podman",
-          "--cgroup-manager=cgroupfs")  # fmt: skip
+PODMAN = ("env", "HOME=/srv/openslides/home", "XDG_RUNTIME_DIR=/run/openslides/podman",
+          "CONTAINERS_CONF=/etc/openslides-multiinstance/containers.conf",
+          "CONTAINERS_STORAGE_CONF=/etc/openslides-multiinstance/storage.conf",
+          "podman", "--cgroup-manager=cgroupfs")  # fmt: skip
 
 
 def podman(machine: Machine, *arguments: str) -> list[str]:
