@@ -26,6 +26,8 @@ from deployers.services.systemd import Systemd
 HOST_FILE = Path("/etc/openslides-multiinstance/host.json")
 INSIDE = Path(__file__).resolve().parent / "openslides" / "inside"
 """What every container may import: OpenSlides' side of the unix sockets."""
+MAIL_DIRECTORY = Path("/run/openslides/mail")
+"""Where openslides_mail.socket listens; the directory, because a socket that is made again is another file."""
 IMAGE_PYTHON_PATH = Path("/app")
 """Where the images that were published for OpenSlides 2 have it."""
 
@@ -42,7 +44,7 @@ class HostFacts:
         """Raises HostNotSetUp."""
         try:
             read = json.loads(file.read_text(encoding="utf-8"))
-            mail = Mail(read["mail_relay_host"], int(read["mail_relay_port"]), Path("/run/openslides/mail.sock"))
+            mail = Mail(read["mail_relay_host"], int(read["mail_relay_port"]), MAIL_DIRECTORY / "relay.sock")
             return cls(int(read["instance_uid"]), mail)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise HostNotSetUp(str(file), f"{type(error).__name__}: {error}") from error
@@ -74,7 +76,7 @@ def production_deployer(settings: ProductionSettings) -> Deployer:
     layout = SystemdLayout()
     facts = HostFacts.read()
     engines = {key: _engine(key, layout, settings, facts) for key in settings.engines}
-    sockets = (Path("/run/postgresql"), Path("/run/redis-openslides"), Path("/run/openslides/mail.sock"))
+    sockets = (Path("/run/postgresql"), Path("/run/redis-openslides"), MAIL_DIRECTORY)
     return ComposedDeployer(
         Parts(
             layout=layout,

@@ -45,10 +45,17 @@ AC_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 WORKING_DIRECTORY = re.compile(r"(?:/[A-Za-z0-9._/-]*)?")
 WITH_UMASK = "import os, sys; os.umask(7); os.execvp(sys.argv[1], sys.argv[1:])"
 """The control plane must be able to remove what OpenSlides makes: the mask of acl(5) comes from this."""
+SECCOMP = "mode=retain,errno=ENOSYS,@rkt/default-whitelist"
+"""rkt's own list of system calls, from 2016, with another end for a call that is not in it. By itself, such a call is
+the end of the process (SIGSYS), and glibc since 2.34 makes some for threads and children: clone3, close_range. After
+ENOSYS it takes the older ones, as on an older kernel. rkt's seccomp guide, "Overriding seccomp filters at run-time": it
+follows the image, and takes the place of what the image's manifest says."""
+FROM_THE_NETWORK = ("http:", "https:")
 
 INSIDE = Path(__file__).resolve().parent.parent / "openslides" / "inside"
-SOCKETS = (Path("/run/postgresql"), Path("/run/redis-openslides"), Path("/run/openslides/mail.sock"))
-"""What every pod sees, and no file of the service user's names."""
+SOCKETS = (Path("/run/postgresql"), Path("/run/redis-openslides"), Path("/run/openslides/mail"))
+"""What every pod sees, and no file of the service user's names. Directories: a server that starts anew makes its socket
+anew."""
 
 
 class Refused(Exception):
@@ -58,12 +65,15 @@ class Refused(Exception):
 @dataclass(frozen=True, slots=True)
 class Host:
     """Numbers of the users, and the places that pods may see. ``stage1``: the hash of the stage1 image to run with;
-    None for the one that rkt's own configuration names."""
+    None for the one that rkt's own configuration names. ``stage1_location``: where that says it comes from, a path or a
+    URL; '' if it does not. ``on_overlay``: whether rkt's own directory lies on an overlay."""
 
     service_uid: int
     service_gid: int
     instance_uid: int
     stage1: str | None = None
+    stage1_location: str = ""
+    on_overlay: bool = False
     data: Path = Path("/srv/openslides")
     web: Path = Path("/run/openslides/web")
     runtime: Path = Path("/run/openslides/rkt")
@@ -157,8 +167,12 @@ def rkt_fetch(reference: object) -> list[str]:
 def rkt_run(host: Host, pod: Pod, uuid_file: Path, sockets: Sequence[Path], mount_points: Sequence[str]) -> list[str]:
     """The command. ``sockets``: those of the host's services that are there; ``mount_points``: the image's.
 
-    Options of the pod come before the image, options of its app after it; rkt takes them in no other order. By its
-    hash, an image needs neither the network nor leave to be insecure.
+    Options of the pod come before the image, options of its app after it; rkt takes them in no other order.
+
+    ``--insecure-options=image`` is for stage1 alone, which the first pod of a host imports, and which has no signature
+    where it was built; without that, rkt ends with 254. It is a file of root's. The image itself goes by its hash: rkt
+    takes it from its store, and does not look for a signature. Where rkt is configured to download its stage1, that is
+    checked as ever, and so is everywhere all else that --insecure-options could leave unchecked.
     """
     before: list[str] = []
     after: list[str] = []
@@ -178,12 +192,15 @@ def rkt_run(host: Host, pod: Pod, uuid_file: Path, sockets: Sequence[Path], moun
         "run",
         f"--uuid-file-save={uuid_file}",
         "--net=none",
-        *([f"--stage1-hash={host.stage1}"] if host.stage1 else []),
+        *_stage1(host),
+        # rkt mounts an overlay for each pod, and the kernel takes none whose upper directory is on another overlay.
+        *(["--no-overlay"] if host.on_overlay else []),
         *before,
         pod.image,
         f"--name={pod.name}",
         f"--user={host.instance_uid}",
         f"--group={host.instance_uid}",
+        f"--seccomp={SECCOMP}",
         *after,
         "--exec",
         "python3",
@@ -193,6 +210,12 @@ def rkt_run(host: Host, pod: Pod, uuid_file: Path, sockets: Sequence[Path], moun
         "python3",
         *pod.arguments,
     ]
+
+
+def _stage1(host: Host) -> list[str]:
+    if host.stage1:
+        return [f"--stage1-hash={host.stage1}"]
+    return [] if host.stage1_location.startswith(FROM_THE_NETWORK) else ["--insecure-options=image"]
 
 
 def _volumes(host: Host, pod: Pod, sockets: Sequence[Path]) -> list[tuple[Path, bool]]:
@@ -207,12 +230,14 @@ def mount_points(manifest: str) -> list[str]:
     """Names of the image's mount points, which want a volume each. Raises Refused: the manifest (what ``rkt image
     cat-manifest`` prints) has more than an image of OpenSlides needs."""
     read = json.loads(manifest)
+    app = read.get("app") or {}
+    # Scripts of several lines are common there, and harmless: --exec takes its place as a whole.
+    app.pop("exec", None)
     for text in _texts_in(read):
         if CONTROL.search(text):
             raise Refused(f"the image's manifest has a control character in {text!r}")
     if str(read.get("name", "")).startswith(STAGE1):
         raise Refused("the image is a part of rkt and no image of OpenSlides")
-    app = read.get("app") or {}
     for key in ("eventHandlers", "supplementaryGIDs"):
         if app.get(key):
             raise Refused(f"the image's manifest has {key}, which an image of OpenSlides has no use for")
