@@ -1,6 +1,6 @@
-"""What the units of the engine rkt run: ``python3 -IS rkt_unit.py place|run|task ID``; the last two as root.
+"""What the units of the engine rkt run: ``python3 -IS rkt_unit.py place|run|task ID``, as root.
 
-    place ID   (as the service user) the directory of an instance's socket, empty
+    place ID   the directory of an instance's socket, empty; with the rights of whose that is
     run ID     become rkt, with the instance's pod; service.json says what it runs
     task ID    one thing to do for the control plane: a management command in a pod, a fetch, a look at rkt's lists
 
@@ -11,14 +11,17 @@ image there, and he can replace the images that root will run.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,12 +85,27 @@ def main(action: str, name: str) -> int:
 
 
 def place(host: Host, instance_id: str) -> None:
-    """After a reboot the directory is gone, and daphne does not listen where one that was killed left its socket."""
+    """After a reboot the directory is gone, and daphne does not listen where one that was killed left its socket.
+
+    What the instance left goes with the instance's own rights first: it may have closed it to the service user.
+    """
     directory = host.web / instance_id
-    directory.mkdir(mode=0o711, exist_ok=True)
+    with acting_as(host):
+        directory.mkdir(mode=0o711, exist_ok=True)
+    instance = replace(host, service_uid=host.instance_uid, service_gid=host.instance_uid)
+    with acting_as(instance), contextlib.suppress(PermissionError):
+        _empty(directory)
+    with acting_as(host):
+        _empty(directory)
+        subprocess.run(["/usr/bin/setfacl", "-m", f"u:{host.instance_uid}:rwx", "--", str(directory)], check=True)
+
+
+def _empty(directory: Path) -> None:
     for left in directory.iterdir():
-        left.unlink()
-    subprocess.run(["/usr/bin/setfacl", "-m", f"u:{host.instance_uid}:rwx", "--", str(directory)], check=True)
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def run(host: Host, instance_id: str) -> None:
