@@ -30,7 +30,7 @@ SAMPLES = 5
 def create(operator: Operator, slug: str) -> tuple[str, float]:
     """Id, and seconds from the POST to the end of the operation."""
     began = time.perf_counter()
-    number = operator.add("instances", {"slug": slug, "event_name": slug, "idle_minutes": 1, "db": "sqlite"})["id"]
+    number = operator.add("instances", {"slug": slug, "event_name": slug, "idle_minutes": 1})["id"]
     found = operator.settled(number, 300)
     assert found["attributes"]["state"] == "active", operator.last_operation(number)
     return number, operator.last_operation(number)["attributes"]["seconds"] or time.perf_counter() - began
@@ -67,7 +67,7 @@ def main(instances: int) -> int:
         memory, processes = usage(machine)
         made = SAMPLES + 1
         for count in range(made, instances):
-            values = {"slug": f"fleet-{count}", "idle_minutes": 1, "db": "sqlite"}
+            values = {"slug": f"fleet-{count}", "idle_minutes": 1}
             operator.add("instances", values)
         made = max(made, instances)
         asleep(operator, made)
