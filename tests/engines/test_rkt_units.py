@@ -194,6 +194,19 @@ def test_a_crash_leaves_no_pod(machine: Machine, instance: str) -> None:
     assert machine.run("pgrep", "-u", str(UID)).output == ""
 
 
+def test_what_an_instance_has_closed_beside_its_socket_is_no_obstacle(machine: Machine, instance: str) -> None:
+    """Its directory of mode 0700, with something in it, is not the service user's to remove."""
+    directory = f"{WEB}/{instance}"
+    assert systemctl(machine, "start", instance).code == 0
+    assert systemctl(machine, "stop", instance).code == 0
+    own = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "sh", "-ec")
+    machine.do(*own, f"mkdir -m 700 {directory}/closed; touch {directory}/closed/file; ln -s /etc {directory}/link")
+    started = systemctl(machine, "start", instance)
+    assert started.code == 0, machine.journal(f"openslides_rkt@{instance}.service")
+    assert machine.do("ls", directory).split() == ["web.sock"]
+    assert machine.do("stat", "--format=%U", directory, "/etc").split() == ["openslides", "root"]
+
+
 def test_an_instance_that_ends_at_once_fails_and_tells_why_in_its_log(machine: Machine, instance: str) -> None:
     argv = ["rkt", HASH, "docker-x-3.3", "python3", "-c", "print('no module of that name'); raise SystemExit(7)"]
     write_service(machine, instance, argv=argv)
