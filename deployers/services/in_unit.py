@@ -21,6 +21,12 @@ from typing import Any
 INSTANCES = Path("/srv/openslides/instances")
 PROXY = "/lib/systemd/systemd-socket-proxyd"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CONNECTIONS = 8192
+"""At most, to one instance at a time: its proxy's unit has descriptors for these."""
+OF_THE_UNIT = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
+"""What the engine gets from the unit, also where service.json was written before there was such a thing."""
+IN_NAMESPACE = ("/usr/bin/unshare", "--map-root-user", "--map-auto", "--")
+"""unshare(1): a command as the one who may do everything with what our subordinate users (subuid(5)) have made."""
 POLL_SECONDS = 0.02
 LAST_POLL_SECONDS = 0.2
 
@@ -45,14 +51,28 @@ def serve(service: dict[str, Any]) -> int:
     """
     directory = Path(service["socket"]).parent
     directory.mkdir(mode=0o711, exist_ok=True)
-    for left in directory.iterdir():
-        left.unlink()
+    clear(directory)
     if service["user"] is not None:
         subprocess.run(["/usr/bin/setfacl", "-m", f"u:{service['user']}:rwx", "--", str(directory)], check=True)
-    environment = {"PATH": PATH, **service["environment"]}
+    environment = environment_of(service)
     if "NOTIFY_SOCKET" in os.environ:
         environment["NOTIFY_SOCKET"] = os.environ["NOTIFY_SOCKET"]
     os.execvpe(service["argv"][0], service["argv"], environment)
+
+
+def clear(directory: Path) -> None:
+    """Whatever the instance made in there, also directories that are closed to us."""
+    left = list(directory.iterdir())
+    try:
+        for path in left:
+            path.unlink()
+    except OSError:
+        subprocess.run([*IN_NAMESPACE, "rm", "-rf", "--", *map(str, left)], check=True)
+
+
+def environment_of(service: dict[str, Any]) -> dict[str, str]:
+    given = {name: os.environ[name] for name in OF_THE_UNIT if name in os.environ}
+    return {"PATH": PATH, **given, **service["environment"]}
 
 
 def ready(service: dict[str, Any]) -> int:
@@ -89,7 +109,7 @@ def answers(path: str, url: str) -> bool:
 def proxy(service: dict[str, Any]) -> int:
     """Become systemd-socket-proxyd(8), which takes the socket over and ends after the instance's idle time."""
     idle = float(service["idle_seconds"])
-    argv = [PROXY, f"--exit-idle-time={idle:g}s", "--connections-max=1024", service["socket"]]
+    argv = [PROXY, f"--exit-idle-time={idle:g}s", f"--connections-max={CONNECTIONS}", service["socket"]]
     os.execv(PROXY, argv)
 
 
@@ -107,7 +127,7 @@ def _run(service: dict[str, Any], name: str) -> int:
     command = service.get(name)
     if not command:
         return 0
-    return subprocess.run(command, env={"PATH": PATH, **service["environment"]}, stdout=subprocess.DEVNULL).returncode
+    return subprocess.run(command, env=environment_of(service), stdout=subprocess.DEVNULL).returncode
 
 
 if __name__ == "__main__":
