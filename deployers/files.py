@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
+
+from deployers import interruption
+from deployers.commands import run
+from deployers.errors import CommandFailed, CommandMissing
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
 NEW = ".new"
 GONE = ".gone"
+PORTION = 1 << 20
+IN_NAMESPACE = ("unshare", "--map-root-user", "--map-auto", "--")
+"""unshare(1): a command as the one who may do everything with what our subordinate users have made (subuid(5)), which
+is what instances run as that are separated from the host; an instance can close to us what it makes."""
+ERASE_SECONDS = 300.0
 
 
 def make_private_directory(path: Path) -> None:
@@ -29,13 +39,15 @@ def write_private(path: Path, text: str) -> None:
 
 
 def copy_private(source: Path, target: Path) -> None:
-    """Copy a file's content to a 0600 file that is there completely or not at all."""
+    """Copy a file's content to a 0600 file that is there completely or not at all. Raises OSError, Interrupted."""
     new = target.with_name(target.name + NEW)
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     try:
         with open(descriptor, "wb") as output, source.open("rb") as content:
-            shutil.copyfileobj(content, output, 1 << 20)
+            while portion := content.read(PORTION):
+                interruption.check()
+                output.write(portion)
     except BaseException:
         # The disk may be full just now.
         new.unlink(missing_ok=True)
@@ -49,13 +61,29 @@ def remove_tree(path: Path) -> None:
     A removal that was interrupted leaves ``.NAME.gone`` beside it, which the next call for the same path clears.
     """
     gone = path.with_name(f".{path.name}{GONE}")
-    if gone.exists():
-        shutil.rmtree(gone)
+    erase(gone)
     try:
         path.rename(gone)
     except FileNotFoundError:
         return
-    shutil.rmtree(gone)
+    erase(gone)
+
+
+def erase(path: Path) -> None:
+    """Delete a directory and all that is in it, also what an instance has closed to us; or a link in its place.
+
+    Raises OSError.
+    """
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            with suppress(CommandFailed, CommandMissing):
+                run([*IN_NAMESPACE, "rm", "-rf", "--", path], log=lambda text: None, timeout=ERASE_SECONDS)
+            if path.exists():
+                raise
 
 
 def tail(path: Path, lines: int = 30, at_most: int = 16_384) -> str:

@@ -172,6 +172,7 @@ class Parts:
             version_path=profile.version_path,
             idle_seconds=spec.idle_seconds,
             always_on=spec.always_on,
+            asked=(version.engine, version.directory_name, *process.arguments),
             stop=engine.stop(spec.id),
             cleanup=engine.cleanup(spec.id),
         )
@@ -210,6 +211,9 @@ class Parts:
 
     def make_directories(self, paths: InstancePaths) -> None:
         """The directories of an instance, readable by nobody else than the instance itself."""
+        if paths.media.is_symlink():
+            # The instance may change what is beside it: what is opened to it below must not be what its link leads to.
+            paths.media.unlink()
         private = (paths.directory, paths.data, paths.media, paths.static, paths.log.parent, paths.previous)
         for directory in private:
             make_private_directory(directory)

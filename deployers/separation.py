@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from deployers.commands import run
+from deployers.files import IN_NAMESPACE
 
 SETFACL_SECONDS = 30.0
+RECLAIM_SECONDS = 300.0
 PASSABLE_DIRECTORY = 0o711
 PUBLIC_DIRECTORY = 0o755
 PUBLIC_FILE = 0o644
@@ -49,6 +52,10 @@ class Separation(Protocol):
         the directories that they are in."""
         ...
 
+    def reclaim(self, directory: Path) -> None:
+        """Let the control plane read and change all that is in there, also what an instance has closed to it."""
+        ...
+
 
 class NoSeparation:
     """The embedded host: instances run as the control plane's own user."""
@@ -69,6 +76,9 @@ class NoSeparation:
         pass
 
     def served(self, *directories: Path) -> None:
+        pass
+
+    def reclaim(self, directory: Path) -> None:
         pass
 
 
@@ -106,6 +116,15 @@ class InstanceUser:
         self._setfacl(f"{entry},d:{entry}", directories)
         self._setfacl(f"u:{self.web_server}:x", [directory.parent for directory in directories])
 
+    def reclaim(self, directory: Path) -> None:
+        """Only where something is closed, because this looks at every file.
+
+        In the namespace, the service user is root. A mask that its directory's owner has narrowed is widened by that.
+        """
+        if not _all_open(directory):
+            argv: list[str | Path] = [*IN_NAMESPACE, "setfacl", "-R", "-P", "-m", "u:0:rwX", "--", directory]
+            run(argv, log=lambda text: None, timeout=RECLAIM_SECONDS)
+
     def _allow(self, paths: Sequence[Path], access: str) -> None:
         files = [path for path in paths if not path.is_dir()]
         directories = [path for path in paths if path.is_dir()]
@@ -117,6 +136,19 @@ class InstanceUser:
 
     def _setfacl(self, entries: str, paths: Sequence[Path]) -> None:
         run(["setfacl", "-m", entries, "--", *paths], log=lambda text: None, timeout=SETFACL_SECONDS)
+
+
+def _all_open(directory: Path) -> bool:
+    """Whether we can read every directory and file in there; links lead nowhere that we read."""
+    try:
+        with os.scandir(directory) as found:
+            entries = [entry for entry in found if not entry.is_symlink()]
+    except PermissionError:
+        return False
+    return all(
+        _all_open(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else os.access(entry.path, os.R_OK)
+        for entry in entries
+    )
 
 
 def python_environment(settings: Path, separation: Separation, home: Path) -> dict[str, str]:

@@ -30,6 +30,7 @@ def write_archive(parts: Parts, spec: InstanceSpec, archive: Archive, log: Log) 
     staging = paths.directory / STAGING
     remove_tree(staging)
     make_private_directory(staging)
+    parts.separation.reclaim(paths.data)
     try:
         databases.dump(databases.instance(spec.id), staging / tar.DATABASE)
         with tar.writing(archive) as writer:
