@@ -17,7 +17,8 @@ class Service:
     What follows is for service managers that let an instance sleep. ``engine``: which units run it. ``version_path``:
     the URL path that tells that OpenSlides answers. ``idle_seconds``: how long nobody uses an instance before it
     sleeps; ``always_on``: it does not. ``stop``: a command that ends it, ``cleanup``: one that takes away what a killed
-    one leaves; empty if none is needed.
+    one leaves; empty if none is needed. ``asked``: what of all this somebody has asked for; the rest is how the host
+    runs it by now.
     """
 
     instance_id: str
@@ -28,6 +29,7 @@ class Service:
     version_path: str = "/"
     idle_seconds: float = 0.0
     always_on: bool = False
+    asked: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     cleanup: tuple[str, ...] = ()
 
@@ -42,7 +44,11 @@ class ServiceManager(Protocol):
     def sleeps(self) -> bool: ...
 
     def register(self, service: Service) -> None:
-        """Make the service known as it is described here. One that runs otherwise is stopped. Starts nothing."""
+        """Make the service known as it is described here. Starts nothing.
+
+        One that runs otherwise is stopped; a service manager that ``sleeps`` stops it only if something else was asked
+        for, and lets the rest count from its next start on.
+        """
         ...
 
     def start(self, instance_id: str) -> None:

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from deployers.commands import run
 from deployers.errors import CommandFailed, InstanceMissing, ServiceFailed
-from deployers.files import tail, write_private
+from deployers.files import erase, tail, write_private
 from deployers.layout import SystemdLayout, checked_id
 from deployers.services.service import Service
 from deployers.services.systemd_bus import Unit, units_like, units_named
@@ -36,8 +37,6 @@ PATTERNS = ("openslides_instance*@*", "openslides_rkt*@*")
 JOB_SECONDS = 150.0
 """Longer than an instance's own time-out for a start, and a stop, so that systemd is the one that tells why."""
 CONMON = re.compile(r"^\S+ (?:stdout|stderr) [FP] ", re.MULTILINE)
-RUNS_AS = ("engine", "argv", "environment", "socket", "user")
-"""What a running instance cannot change."""
 
 
 class Systemd:
@@ -52,13 +51,14 @@ class Systemd:
         self.bus = bus
 
     def register(self, service: Service) -> None:
-        """How long it may idle is no reason to stop one that runs."""
+        """No reason to stop one that runs, and to cut off an assembly: how long it may idle, and that its version was
+        prepared again meanwhile, or the host runs containers otherwise by now."""
         file = self._file(service.instance_id)
         wanted = self._content(service)
         found = _content_of(file)
         if found == wanted:
             return
-        if found is None or any(found.get(key) != wanted[key] for key in RUNS_AS):
+        if found is None or found.get("asked") != wanted["asked"]:
             self.stop(service.instance_id)
         write_private(file, json.dumps(wanted, indent=2) + "\n")
 
@@ -87,7 +87,7 @@ class Systemd:
     def remove(self, instance_id: str) -> None:
         self.stop(instance_id)
         self._file(instance_id).unlink(missing_ok=True)
-        shutil.rmtree(self.layout.web(instance_id), ignore_errors=True)
+        erase(self.layout.web(instance_id))
 
     def has_given_up(self, instance_id: str) -> bool:
         return self.state(instance_id) in (UnitState.FAILED, UnitState.STOPPED)
@@ -106,8 +106,7 @@ class Systemd:
         A service's file lies in the instance's own directory.
         """
         units = [unit for unit in units_like(PATTERNS, self.bus) if unit.active != "inactive"]
-        web = self.layout.runtime / "web"
-        left = {path.name for path in web.iterdir()} if web.is_dir() else set()
+        left = directories_of_instances(self.layout.runtime / "web")
         return {match[3] for unit in units if (match := UNIT.fullmatch(unit.name)) is not None} | left
 
     def states(self) -> dict[str, UnitState]:
@@ -132,6 +131,7 @@ class Systemd:
             "ready": service.version_path,
             "idle_seconds": service.idle_seconds,
             "always_on": service.always_on,
+            "asked": list(service.asked),
         }
 
     def _reset_failed(self, instance_id: str) -> None:
@@ -154,6 +154,19 @@ def _content_of(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return read
+
+
+def directories_of_instances(web: Path) -> set[str]:
+    """The names in /run/openslides/web but for those of tasks of rkt, which may be gone any moment (``rkt_unit.py``).
+
+    They are told by their mode: an instance's own directory is open to it, and it can make there what a task has in its.
+    """
+    found = set()
+    for path in web.iterdir() if web.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if stat.S_IMODE(path.lstat().st_mode) & 0o077:
+                found.add(path.name)
+    return found
 
 
 def unit_names(family: str, instance_id: str) -> tuple[str, ...]:
