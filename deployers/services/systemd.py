@@ -159,7 +159,7 @@ def _content_of(file: Path) -> dict[str, Any] | None:
 def directories_of_instances(web: Path) -> set[str]:
     """The names in /run/openslides/web but for those of tasks of rkt, which may be gone any moment (``rkt_unit.py``).
 
-    They are told by their mode: an instance's own directory is open to it, and it can make there what a task has in its.
+    They are told by their mode: an instance's directory is open to it, and it can make in there what a task has.
     """
     found = set()
     for path in web.iterdir() if web.is_dir() else ():
