@@ -249,6 +249,20 @@ class Instance(models.Model):
             raise ValidationError(
                 {"admin_username": _("'admin' is the superadmin's name. Choose another, or leave it empty.")}
             )
+        if self.installed_at is None and self.has_control_plane_name:
+            raise ValidationError(
+                {"slug": _("This is the address of the control plane itself. Choose another slug, or another domain.")}
+            )
+
+    @property
+    def has_control_plane_name(self) -> bool:
+        """Whether a production host's web server would answer its name with the control plane. Reads ``domain``.
+
+        "If a name matches more than one, the exact name comes first" (nginx, server_name).
+        """
+        if settings.DEPLOYMENT != "systemd" or self.domain_id is None:
+            return False
+        return str(self).lower() in {name.lower() for name in settings.ALLOWED_HOSTS}
 
     @property
     def is_installed(self) -> bool:

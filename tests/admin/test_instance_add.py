@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import Settings
 
 from instances.choices import OperationKind, Origin, Preparation, State
 from instances.models import Blob, Domain, Host, Instance, Operation, Version
@@ -121,6 +122,15 @@ def test_a_taken_slug_is_said_at_the_slug(browser: Client, place: tuple[Host, Do
     make_instance(slug="annual", domain=place[1])
     found = errors(browser)
     assert found == {"slug": ["There is an instance with this slug in this domain already."]}
+
+
+def test_the_control_plane_s_own_name_is_said_at_the_slug(
+    browser: Client, settings: Settings, place: tuple[Host, Domain, Version]
+) -> None:
+    settings.DEPLOYMENT = "systemd"
+    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, f"annual.{place[1].domain}"]
+    (text,) = errors(browser)["slug"]
+    assert "address of the control plane" in text
 
 
 @pytest.mark.parametrize(

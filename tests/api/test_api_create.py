@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from instances.choices import Desired, Engine, OperationKind, Origin, Preparation
 from instances.models import Domain, Host, Instance, Operation, Version
@@ -232,6 +233,12 @@ def test_a_slug_that_is_taken_is_refused_at_the_slug(api: Api, domain: Domain) -
     make_instance(slug="assembly", domain=domain)
     assert pointers(api.post("/instances", document(), expect=422)) == ["/data/attributes/slug"]
     assert Instance.objects.count() == 1
+
+
+def test_the_control_plane_s_own_name_is_refused_at_the_slug(api: Api, settings: Settings, domain: Domain) -> None:
+    settings.DEPLOYMENT = "systemd"
+    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, f"assembly.{domain.domain}"]
+    assert pointers(api.post("/instances", document(), expect=422)) == ["/data/attributes/slug"]
 
 
 def test_the_slug_is_free_in_another_domain(api: Api) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from instances.choices import OperationKind, Origin, Outcome, State
 from instances.models import Instance, Operation, StateChange
@@ -105,6 +106,14 @@ def test_add_refuses_a_slug_that_is_taken(manage: Run) -> None:
     assert answer.code == 2
     assert "slug" in answer.error
     assert Instance.objects.count() == 1
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_add_refuses_the_control_plane_s_own_name(manage: Run, settings: Settings) -> None:
+    settings.DEPLOYMENT, settings.ALLOWED_HOSTS = "systemd", ["openslides.example.org"]
+    answer = manage("instance", "add", "openslides")
+    assert (answer.code, "--slug" in answer.error) == (2, True)
+    assert not Instance.objects.exists()
 
 
 def test_without_versions_the_error_says_how_to_add_one(manage: Run) -> None:

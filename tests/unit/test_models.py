@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from instances.choices import OperationKind, Outcome, State
 from instances.models import Domain, Instance, Operation, Version
@@ -33,6 +34,25 @@ def test_two_present_instances_cannot_share_slug_and_domain() -> None:
 def test_the_slug_of_a_removed_instance_is_free_again() -> None:
     instance = make_instance(slug="again", removed_at=timezone.now())
     make_instance(slug="again", domain=instance.domain)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "slug", "refused"),
+    [("systemd", "openslides", True), ("systemd", "assembly", False), ("embedded", "openslides", False)],
+)
+def test_no_instance_gets_the_name_of_the_control_plane(
+    settings: Settings, deployment: str, slug: str, refused: bool
+) -> None:
+    """Its web server would answer that name with the control plane."""
+    settings.DEPLOYMENT, settings.ALLOWED_HOSTS = deployment, ["OpenSlides.example.com", "localhost"]
+    instance = Instance(slug=slug, domain=make_domain(domain="example.com"), version=make_version())
+    instance.fill_in()
+    if not refused:
+        instance.full_clean(exclude=["host"])
+        return
+    with pytest.raises(ValidationError, match="control plane") as caught:
+        instance.full_clean(exclude=["host"])
+    assert list(caught.value.message_dict) == ["slug"]
 
 
 @pytest.mark.parametrize("slug", ["-a", "a-", "A", "a b", "", "a.b", "a\n"])
