@@ -176,6 +176,16 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='operation',
+            name='from_backup',
+            field=models.BooleanField(default=False, editable=False, help_text='Stays when the backup is gone: without it nothing is created in its place.', verbose_name='starts from a backup'),
+        ),
+        migrations.AddField(
+            model_name='operation',
+            name='image',
+            field=models.CharField(blank=True, editable=False, help_text='What a preparation has prepared; empty when it was discarded since.', max_length=255, verbose_name='image'),
+        ),
+        migrations.AddField(
+            model_name='operation',
             name='heartbeat_boot',
             field=models.FloatField(blank=True, editable=False, help_text="Of the same heartbeat: seconds since the worker's machine was started.", null=True),
         ),

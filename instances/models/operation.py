@@ -45,6 +45,13 @@ class Operation(models.Model):
         verbose_name=_("version"),
         help_text=_("The version to prepare, or to update to."),
     )
+    image = models.CharField(
+        _("image"),
+        max_length=255,
+        blank=True,
+        editable=False,
+        help_text=_("What a preparation has prepared; empty when it was discarded since."),
+    )
     host = models.ForeignKey("instances.Host", models.CASCADE, related_name="operations", verbose_name=_("host"))
     waits_for = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="waiting", verbose_name=_("waits for")
@@ -57,6 +64,12 @@ class Operation(models.Model):
         related_name="operations",
         verbose_name=_("backup"),
         help_text=_("The one that is made, or that it starts from."),
+    )
+    from_backup = models.BooleanField(
+        _("starts from a backup"),
+        default=False,
+        editable=False,
+        help_text=_("Stays when the backup is gone: without it nothing is created in its place."),
     )
     safety_backup = models.ForeignKey(
         "instances.Backup",

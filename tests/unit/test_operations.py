@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ from instances.errors import (
     Unsupported,
     VersionRefused,
 )
-from instances.models import Instance, Operation
+from instances.models import Instance, Operation, Version
 from instances.operations import Request
+from instances.operations.versions import preparation
 from tests.factories import make_domain, make_host, make_instance, make_version
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +82,44 @@ def test_two_instances_wait_for_the_same_preparation() -> None:
     one = operations.create(new_instance(version=version, slug="one"), REQUEST)
     two = operations.create(new_instance(version=version, slug="two"), REQUEST)
     assert one.waits_for == two.waits_for
+
+
+def end(operation: Operation) -> None:
+    """As its worker would."""
+    Operation.objects.filter(pk=operation.pk).update(status=Outcome.SUCCEEDED, finished_at=timezone.now())
+    Version.objects.filter(pk=operation.version_id).update(preparation=Preparation.PREPARED)
+
+
+def test_a_version_is_prepared_on_each_host_that_uses_it() -> None:
+    one, other = make_host(), make_host()
+    version = make_version(preparation=Preparation.NONE)
+    end(operations.prepare(version, REQUEST, one))
+    assert preparation(version, one, REQUEST) is None
+    missing = preparation(version, other, REQUEST)
+    assert missing is not None
+    assert (missing.host, missing.kind) == (other, OperationKind.PREPARE)
+    version.refresh_from_db()
+    assert version.preparation == Preparation.PREPARED
+    end(missing)
+    assert preparation(version, other, REQUEST) is None
+
+
+def test_what_was_discarded_or_has_another_image_now_is_prepared_again() -> None:
+    one, other = make_host(), make_host()
+    version = make_version(preparation=Preparation.NONE)
+    for host in (one, other):
+        end(operations.prepare(version, REQUEST, host))
+    before = copy(version)
+    for image in ("pypi:openslides==3.2", before.image):
+        Version.objects.filter(pk=version.pk).update(image=image, preparation=Preparation.NONE)
+        operations.discard(before)
+        version.refresh_from_db()
+        before = copy(version)
+        end(operations.prepare(version, REQUEST, one))
+        assert preparation(version, one, REQUEST) is None
+        missing = preparation(version, other, REQUEST)
+        assert missing is not None
+        operations.cancel(missing, REQUEST)
 
 
 def test_no_host_means_no_instance() -> None:
