@@ -12,7 +12,7 @@ from deployers.plan import Plan, Serving
 from deployers.reasons import reason_of
 from deployers.states import UnitState
 from instances import claims, history, messages, outcomes, states, worker
-from instances.choices import OperationKind, Outcome, Preparation, StepStatus
+from instances.choices import OperationKind, Outcome, Preparation, State, StepStatus
 from instances.deployment import deployer_for
 from instances.fields import CannotDecrypt
 from instances.models import Instance, Operation, Version
@@ -138,6 +138,9 @@ def _end(operation: Operation, instance: Instance | None, failure: StepFailed | 
         claims.finish(operation, Outcome.FAILED, error=failure.reason, failed_step=failure.step)
         write_backup()
         outcomes.apply_failure(operation, instance)
+        if instance is not None and instance.removed_at is not None:
+            # A purge of what was removed before: no look comes by any more that would write how it is.
+            history.change_state(instance, State.STOPPED)
         return f"failed at {failure.step}"
 
 
