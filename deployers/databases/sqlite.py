@@ -143,7 +143,7 @@ class SqliteServer:
     def drop(self, database: Database) -> None:
         _remove(_path(database))
 
-    def admit(self, database: Database, password: str) -> None:
+    def admit(self, database: Database, password: str, processes: int = 1) -> None:
         """Files have no accounts."""
 
     def dismiss(self, database: Database) -> None:
