@@ -122,7 +122,7 @@ class Parts:
     def admit(self, spec: InstanceSpec, version: VersionSpec) -> None:
         """Give the instance its accounts on the database server and the cache."""
         databases = self.database(spec)
-        databases.admit(databases.instance(spec.id), spec.database_password)
+        databases.admit(databases.instance(spec.id), spec.database_password, spec.workers)
         if self._needs_redis(spec, version):
             self.cache.admit(spec.id, spec.cache_password)
 

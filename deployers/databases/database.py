@@ -94,8 +94,11 @@ class DatabaseServer(Protocol):
 
     def drop(self, database: Database) -> None: ...
 
-    def admit(self, database: Database, password: str) -> None:
-        """Make the account that owns an instance's or a template's database, or set its password."""
+    def admit(self, database: Database, password: str, processes: int = 1) -> None:
+        """Make the account that owns an instance's or a template's database, or set its password.
+
+        ``processes``: how many use it at a time; no account gets more connections than these need.
+        """
         ...
 
     def dismiss(self, database: Database) -> None:

@@ -41,6 +41,9 @@ MAKER_ADMINISTERS = 160000
 TOKEN_DIGITS = 8
 TEMPLATE_DIGITS = 16
 OF_INSTANCE = re.compile(r"openslides_([0-9a-f]{32})(?=\Z|_)")
+CONNECTIONS = 40
+"""Of a role at a time, for each server process: Python's default executor has up to 32 threads, and each may hold one.
+No instance must take all that PostgreSQL gives, and the control plane's with them."""
 BUSY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
@@ -127,9 +130,9 @@ class PostgresServer:
         role = _role(instance_id)
         return PostgresDatabase(self.server, f"{role}_kept_{_digest(token, TOKEN_DIGITS)}", owner=role)
 
-    def admit(self, database: Database, password: str) -> None:
+    def admit(self, database: Database, password: str, processes: int = 1) -> None:
         with self.server.connection() as connection:
-            _admit(connection, _mine(database).owner, password)
+            _admit(connection, _mine(database).owner, password, processes)
 
     def dismiss(self, database: Database) -> None:
         owner = _mine(database).owner
@@ -273,19 +276,21 @@ def _run(connection: Connection, statement: str, *names: str) -> None:
         cursor.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))
 
 
-def _admit(connection: Connection, role: str, password: str) -> None:
+def _admit(connection: Connection, role: str, password: str, processes: int = 1) -> None:
     # The verifier (RFC 5803), so that the password is in no statement that might be logged.
     verifier = sql.Literal(encrypt_password(password, role, connection, "scram-sha-256"))
     name, group = sql.Identifier(role), sql.Identifier(GROUP)
+    limit = sql.Literal(CONNECTIONS * processes)
     with connection.cursor() as cursor:
         if _present(connection, role).roles:
-            cursor.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, verifier))
+            statement = "ALTER ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}"
+            cursor.execute(sql.SQL(statement).format(name, verifier, limit))
             return
         # All in one statement, so a role that is there is complete. The control plane is a member, so that it may write
         # rows and give databases to it; as its administrator also after an update of PostgreSQL to 16.
         member = "ROLE" if connection.server_version >= MAKER_ADMINISTERS else "ADMIN"
-        statement = "CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {} " + member + " CURRENT_USER"
-        cursor.execute(sql.SQL(statement).format(name, verifier, group))
+        statement = "CREATE ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {} IN ROLE {} " + member + " CURRENT_USER"
+        cursor.execute(sql.SQL(statement).format(name, verifier, limit, group))
 
 
 def _apply(cursor: psycopg2.extensions.cursor, update: Update) -> None:

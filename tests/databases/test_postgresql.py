@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import psycopg2
 import pytest
 
 from deployers.databases.database import Update
-from deployers.databases.postgresql import PostgresDatabase, PostgresServer
+from deployers.databases.postgresql import CONNECTIONS, PostgresDatabase, PostgresServer
 from deployers.databases.postgresql_server import Server
 from deployers.errors import DatabaseServerUnusable, RowMissing, UsernameTaken
 from tests.databases.postgres import Made, everything, execute, logged_in, make, new_version, owners, prepare
@@ -55,6 +55,18 @@ def test_an_instance_can_make_no_role_and_no_database(one: Made) -> None:
         for statement in ("CREATE ROLE x", "CREATE DATABASE x", "SET ROLE openslides", "COPY (SELECT 1) TO '/tmp/x'"):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(statement)
+
+
+def test_an_instance_cannot_take_all_connections(postgres: PostgresServer, one: Made) -> None:
+    with ExitStack() as held:
+        for _ in range(CONNECTIONS):
+            held.enter_context(logged_in(one.database, one.password))
+        with pytest.raises(psycopg2.OperationalError, match="too many connections for role"):
+            held.enter_context(logged_in(one.database, one.password))
+        assert one.database.exists(), "who is another role comes in"
+        # An operator gave it more processes.
+        postgres.admit(one.database, one.password, 2)
+        held.enter_context(logged_in(one.database, one.password))
 
 
 def test_an_update_s_migration_runs_in_the_draft_as_the_instance(one: Made, postgres: PostgresServer) -> None:
