@@ -23,6 +23,11 @@ class CommandFailed(DeployError):
 
 
 @dataclass(eq=False)
+class DumpRefused(CommandFailed):
+    """pg_restore, or PostgreSQL, refuses what is in a dump; not: it could not do its work."""
+
+
+@dataclass(eq=False)
 class CommandTimedOut(DeployError):
     """A command ran longer than it may and was ended."""
 
@@ -169,10 +174,11 @@ class RowMissing(DeployError):
 
 @dataclass(eq=False)
 class DatabaseUnusable(DeployError):
-    """The database could not be read or written."""
+    """The database could not be read or written. ``damaged``: because of what is in it, and not of where it lies."""
 
     database: str
     reason: str
+    damaged: bool = False
 
     def __str__(self) -> str:
         return f"The database {self.database} cannot be used: {self.reason}. Check free disk space and permissions."
@@ -305,10 +311,11 @@ class HostNotSetUp(DeployError):
 
 @dataclass(eq=False)
 class DatabaseServerUnusable(DeployError):
-    """PostgreSQL does not answer, or refuses. ``reason``: what it says."""
+    """PostgreSQL does not answer, or refuses. ``reason``: what it says. ``damaged``: because of what is in it."""
 
     database: str
     reason: str
+    damaged: bool = False
 
     def __str__(self) -> str:
         return (
@@ -341,8 +348,12 @@ class StoreFailed(DeployError):
         return f"The backup store cannot be used: {self.reason}."
 
 
+class ArchiveUnusable(DeployError):
+    """The archive itself is no good, wherever and whenever one tries."""
+
+
 @dataclass(eq=False)
-class ArchiveMissing(DeployError):
+class ArchiveMissing(ArchiveUnusable):
     """There is no such archive in the backup store."""
 
     name: str
@@ -352,7 +363,7 @@ class ArchiveMissing(DeployError):
 
 
 @dataclass(eq=False)
-class ArchiveDamaged(DeployError):
+class ArchiveDamaged(ArchiveUnusable):
     """An archive is not what was written."""
 
     name: str
@@ -363,7 +374,7 @@ class ArchiveDamaged(DeployError):
 
 
 @dataclass(eq=False)
-class ArchiveUnfit(DeployError):
+class ArchiveUnfit(ArchiveUnusable):
     """An archive holds something else than what was asked for; ``reason`` says what."""
 
     name: str

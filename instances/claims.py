@@ -3,7 +3,11 @@
 A worker is named by the machine's boot, its process-id namespace, its process id and the moment when that
 process started (proc(5): field 22 of /proc/PID/stat), so that on the same machine "is it still there?" is
 a fact and not a guess. One that is there, or on another machine, is gone when its heartbeat is older than the lease;
-on the same machine that is measured by a clock which nobody sets, so a wall clock that jumps ends no worker.
+on the same machine that is measured by a clock which nobody sets, and which stands still while the machine sleeps, so
+neither a wall clock that jumps nor a suspended machine ends a worker.
+
+A claim is about rows. That two processes of one machine do nothing to the same thing at the same time, also when the
+first was only held up and comes back, is the matter of ``turns.py``.
 """
 
 from __future__ import annotations
@@ -81,12 +85,16 @@ def is_gone(operation: Operation) -> bool:
         if operation.heartbeat_boot is not None:
             return _boot_seconds() - operation.heartbeat_boot > settings.LEASE_SECONDS
     lease = timedelta(seconds=settings.LEASE_SECONDS)
-    return operation.heartbeat_at is None or timezone.now() - operation.heartbeat_at > lease
+    # A clock that was set back, across a reboot for example, leaves heartbeats that lie in the future.
+    return operation.heartbeat_at is None or abs(timezone.now() - operation.heartbeat_at) > lease
 
 
 def _boot_seconds() -> float:
-    """Seconds since this machine was started, sleep included: a clock that nobody sets (clock_gettime(2))."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    """Seconds since this machine was started, without those in which it slept (clock_gettime(2)).
+
+    Nobody sets it, it is the same for all processes, and who sleeps with the machine has not missed a heartbeat.
+    """
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def free_places(host_id: int) -> int:
@@ -98,7 +106,8 @@ def free_places(host_id: int) -> int:
 def take(operation_id: int) -> Operation | None:
     """Claim a waiting operation, or one whose worker is gone. None when it is not ours to run (now).
 
-    The claim is one guarded UPDATE: if it does not change exactly one row, somebody was faster.
+    The claim is one guarded UPDATE: if it does not change exactly one row, somebody was faster, or the worker that
+    seemed to be gone has beaten in this very moment.
     """
     operation = Operation.objects.unfinished().select_related("host", "waits_for").filter(pk=operation_id).first()
     if operation is None:
@@ -111,13 +120,18 @@ def take(operation_id: int) -> Operation | None:
     elif not is_gone(operation):
         return None
     now = timezone.now()
-    claimed = _held(operation).update(
-        status=Outcome.RUNNING,
-        worker=own_name(),
-        attempts=operation.attempts + 1,
-        heartbeat_at=now,
-        heartbeat_boot=_boot_seconds(),
-        started_at=operation.started_at or now,
+    as_read = {"heartbeat_at": operation.heartbeat_at, "heartbeat_boot": operation.heartbeat_boot}
+    claimed = (
+        _held(operation)
+        .filter(**as_read)
+        .update(
+            status=Outcome.RUNNING,
+            worker=own_name(),
+            attempts=operation.attempts + 1,
+            heartbeat_at=now,
+            heartbeat_boot=_boot_seconds(),
+            started_at=operation.started_at or now,
+        )
     )
     if claimed != 1:
         return None
@@ -168,8 +182,11 @@ def advance(operation: Operation, reached: int, *, final: bool = False, down: bo
 
 
 def is_cancelled(operation: Operation) -> bool:
-    """Whether somebody asked to cancel the operation, which this worker still holds; one query."""
-    return _held(operation).filter(cancel_asked_at__isnull=False).exists()
+    """Whether somebody asked to cancel the operation; one query. Raises ClaimLost."""
+    asked = list(_held(operation).values_list("cancel_asked_at", flat=True))
+    if not asked:
+        raise ClaimLost(operation)
+    return asked[0] is not None
 
 
 def served_again(operation: Operation) -> None:

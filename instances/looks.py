@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 SEEN_PRECISION = timedelta(seconds=15)
 """``last_seen`` is written only when it is older than this."""
+MESSAGE_SECONDS = timedelta(seconds=10)
+"""So long an operation's message may be on its way; afterwards it counts as lost."""
 
 
 def look_after(host: Host) -> None:
@@ -91,7 +93,9 @@ def take_up(host: Host) -> None:
     for operation in claims.interrupted(host.pk):
         logger.warning("Operation %s: its worker is gone; it is taken up again.", operation.pk)
         messages.run(operation)
-    overdue = timezone.now() - timedelta(seconds=10)
-    waiting = Operation.objects.claimable().filter(host=host, created_at__lt=overdue).select_related("host")
+    now = timezone.now()
+    # Not asked for just now: long ago, or, where the clock was set back since, in a time to come.
+    just_now = (now - MESSAGE_SECONDS, now + MESSAGE_SECONDS)
+    waiting = Operation.objects.claimable().filter(host=host).exclude(created_at__range=just_now).select_related("host")
     for operation in waiting.order_by("id")[: claims.free_places(host.pk)]:
         messages.run(operation)

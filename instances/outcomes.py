@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.utils import timezone
 
-from deployers.errors import DeployError
+from deployers.errors import ArchiveUnusable, DeployError
 from deployers.states import UnitState
 from instances import backups, claims, history, states
 from instances.choices import OperationKind, Outcome, Preparation, State
@@ -50,17 +50,17 @@ def apply_success(operation: Operation, instance: Instance | None) -> None:
     instance.save(update_fields=changed)
 
 
-def apply_failure(operation: Operation, instance: Instance | None) -> None:
-    """Inside of the transaction in which the operation ended."""
+def apply_failure(operation: Operation, instance: Instance | None, cause: Exception | None = None) -> None:
+    """Inside of the transaction in which the operation ended. ``cause``: what the step that failed has raised."""
     for waiting in Operation.objects.filter(waits_for=operation, status=Outcome.QUEUED):
         _fail_waiting(waiting, operation)
     if instance is None:
         if operation.kind == OperationKind.PREPARE:
             Version.objects.filter(operations=operation).update(preparation=Preparation.FAILED)
-        else:
-            Backup.objects.filter(operations=operation).update(
-                verified_at=timezone.now(), problem=operation.error or "It could not be verified."
-            )
+        elif isinstance(cause, ArchiveUnusable):
+            # Whatever else kept it from being verified says nothing of the archive, and so nothing is written down: one
+            # that counts as damaged is passed over when its instance is brought back.
+            Backup.objects.filter(operations=operation).update(verified_at=timezone.now(), problem=operation.error)
         return
     if operation.kind in _SAYS_NOTHING_OF_THE_INSTANCE:
         return

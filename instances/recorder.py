@@ -26,18 +26,22 @@ OUTPUT_CHARACTERS = 100_000
 HIDDEN = "••••••"
 TOO_LONG = "It took longer than this step may take, and was ended. Look what it waited for, then ask again."
 CANCELLED = "It was cancelled."
+TAKEN_OVER = "Another worker runs the operation now."
 
 
 class Recorder:
-    """A context manager round the run of one operation's plan.
+    """A context manager round the run of one operation, from its plan to its outcome.
 
     A thread beats every HEARTBEAT_SECONDS; every FLUSH_SECONDS it writes new output of a long step, and ends one that
-    takes too long or whose operation was cancelled. When the claim was lost it sets ``lost`` and stops.
+    takes too long or whose operation was cancelled. When the claim was lost it sets ``lost``, ends what is being done
+    or undone, and stops.
     """
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
         self.interruption = Interruption()
+        self.undoing = Interruption()
+        """The bell of an undo, which is neither cancelled nor too long; but it may be another worker's by now."""
         self.secrets: list[str] = []
         self.steps: list[OperationStep] = []
         self.lost = threading.Event()
@@ -81,6 +85,7 @@ class Recorder:
         with self._lock:
             self._current, self._written, self._began = step, 0, time.monotonic()
             self._deadline, self.interruption = self._began + planned.seconds, Interruption()
+        self.check()
         step.status, step.started_at, step.output = StepStatus.RUNNING, timezone.now(), ""
         step.save(update_fields=["status", "started_at", "output"])
         return self.interruption
@@ -132,7 +137,7 @@ class Recorder:
                         flushed = written
                     if step is not None and time.monotonic() >= self._deadline:
                         self.interruption.ring(TOO_LONG)
-                    if not self.operation.is_final and claims.is_cancelled(self.operation):
+                    if claims.is_cancelled(self.operation) and not self.operation.is_final:
                         self.interruption.ring(CANCELLED)
                     if time.monotonic() >= next_beat:
                         claims.beat(self.operation)
@@ -142,6 +147,11 @@ class Recorder:
                     logger.warning("Operation %s: the database failed: %s", self.operation.pk, error)
                     connection.close()
         except claims.ClaimLost:
+            # First the word, then the bells: who begins a step or fails at one meanwhile asks check() afterwards.
             self.lost.set()
+            with self._lock:
+                bells = (self.interruption, self.undoing)
+            for bell in bells:
+                bell.ring(TAKEN_OVER)
         finally:
             connection.close()

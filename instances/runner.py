@@ -11,7 +11,7 @@ from deployers.errors import DeployError, NotPrepared, ServiceManagerUnreachable
 from deployers.plan import Plan, Serving
 from deployers.reasons import reason_of
 from deployers.states import UnitState
-from instances import claims, history, messages, outcomes, states, worker
+from instances import claims, history, messages, outcomes, states, turns, worker
 from instances.choices import OperationKind, Outcome, Preparation, State, StepStatus
 from instances.deployment import deployer_for
 from instances.fields import CannotDecrypt
@@ -27,11 +27,12 @@ _NOT_STARTED = (OperationKind.STOP, OperationKind.MAIL, OperationKind.BACKUP)
 
 
 class StepFailed(Exception):
-    """A step, or the making of the plan, failed; ``reason`` is for the operator."""
+    """A step, or the making of the plan, failed; ``reason`` is for the operator, ``cause`` what the step raised."""
 
-    def __init__(self, step: str, reason: str) -> None:
+    def __init__(self, step: str, reason: str, cause: Exception | None = None) -> None:
         self.step = step
         self.reason = reason
+        self.cause = cause
         super().__init__(f"{step}: {reason}")
 
 
@@ -42,7 +43,8 @@ class WasCancelled(StepFailed):
 def run(operation_id: int) -> None:
     """Run the operation to its end, if it is this worker's to run.
 
-    1. Claim it. If that fails, it is finished, waits, or another worker has it: nothing to do.
+    1. Claim it. If that fails, it is finished, waits, or another worker has it: nothing to do. Then wait until nobody
+       on this machine is at work on the same thing any more; who waits in vain gives the operation back.
     2. Make the plan and run it. Every step is idempotent, so one that an earlier worker left half done is run again.
     3. On failure undo the failed step and the ones before it, in reverse; so, too, when it was cancelled.
     4. Write the outcome and what follows from it, in one transaction.
@@ -58,6 +60,10 @@ def run(operation_id: int) -> None:
         _run_claimed(operation)
     except claims.ClaimLost as lost:
         logger.warning("%s", lost)
+    except turns.NotOurTurn as busy:
+        claims.release(operation, counts=False)
+        logger.warning("Operation %s was given back: %s", operation.pk, busy)
+        return
     except worker.Stopping:
         claims.release(operation, counts=False)
         logger.info("Operation %s was given back, because this worker is being stopped.", operation.pk)
@@ -85,23 +91,32 @@ def _run_claimed(operation: Operation) -> None:
     instance = _instance_of(operation)
     failure: StepFailed | None = None
     logger.info("Operation %s (%s): begins.", operation.pk, operation)
-    with Recorder(operation) as recorder:
+    # To the very end: a backup store that is asked what became of an archive may be silent for longer than the lease.
+    with Recorder(operation) as recorder, turns.turn(turns.thing_of(operation), turns.WAIT_SECONDS):
         try:
             if instance is not None:
                 recorder.hide(_secrets(instance))
             plan = _make_plan(operation, instance)
-            if operation.attempts > claims.ATTEMPTS:
+            if operation.attempts > claims.ATTEMPTS and _can_go_back(operation, plan):
                 reason = f"It was interrupted {claims.ATTEMPTS} times while it ran, so it was given up."
                 recorder.begin(plan)
                 _undo(plan, operation.reached - 1, recorder)
                 raise StepFailed("", reason)
             run_plan(plan, recorder)
         except StepFailed as error:
-            failure = type(error)(error.step, recorder.redact(error.reason))
-    outcome = _end(operation, instance, failure)
+            failure = type(error)(error.step, recorder.redact(error.reason), error.cause)
+        outcome = _end(operation, instance, failure)
     logger.info("Operation %s (%s): %s.", operation.pk, operation, outcome)
     if instance is not None and instance.removed_at is None:
         settle(instance, answered=failure is None and operation.kind not in _NOT_STARTED)
+
+
+def _can_go_back(operation: Operation, plan: Plan) -> bool:
+    """Whether nobody can have used yet what the plan makes.
+
+    When its last step has begun, people may be at work with the new data, and its undo would take what they wrote.
+    """
+    return not operation.is_final and operation.reached < len(plan)
 
 
 def _make_plan(operation: Operation, instance: Instance | None) -> Plan:
@@ -114,7 +129,7 @@ def _make_plan(operation: Operation, instance: Instance | None) -> Plan:
         # As in run_plan(): whatever is raised, the operation must end.
         if not isinstance(error, NoPlan):
             logger.exception("Operation %s: no plan", operation.pk)
-        raise StepFailed("make the plan", str(error) or type(error).__name__) from error
+        raise StepFailed("make the plan", str(error) or type(error).__name__, error) from error
 
 
 def _end(operation: Operation, instance: Instance | None, failure: StepFailed | None) -> str:
@@ -137,7 +152,7 @@ def _end(operation: Operation, instance: Instance | None, failure: StepFailed | 
             return "was cancelled"
         claims.finish(operation, Outcome.FAILED, error=failure.reason, failed_step=failure.step)
         write_backup()
-        outcomes.apply_failure(operation, instance)
+        outcomes.apply_failure(operation, instance, failure.cause)
         if instance is not None and instance.removed_at is not None:
             # A purge of what was removed before: no look comes by any more that would write how it is.
             history.change_state(instance, State.STOPPED)
@@ -175,6 +190,7 @@ def run_plan(plan: Plan, recorder: Recorder) -> None:
             # Whatever a step raises, the operation must end and what was made must be undone. What is not a
             # DeployError or OSError is a defect of ours, so its traceback goes to the log.
             worker.check()
+            recorder.check()
             if not isinstance(error, DeployError | OSError):
                 logger.exception("Operation %s, step %r", recorder.operation.pk, step.name)
             reason = reason_of(error)
@@ -184,7 +200,7 @@ def run_plan(plan: Plan, recorder: Recorder) -> None:
             if isinstance(error, NotPrepared):
                 Version.objects.filter(name=error.version).update(preparation=Preparation.NONE)
             kind = WasCancelled if bell.reason == CANCELLED else StepFailed
-            raise kind(step.name, reason) from error
+            raise kind(step.name, reason, error) from error
         recorder.ended(index, StepStatus.DONE)
         if step.serving is Serving.RETURNS:
             claims.served_again(recorder.operation)
@@ -201,8 +217,10 @@ def _undo(plan: Plan, last: int, recorder: Recorder) -> None:
             continue
         recorder.check()
         try:
-            undo(lambda text, index=index: recorder.log(index, text))  # type: ignore[misc]
+            with interruption.during(recorder.undoing):
+                undo(lambda text, index=index: recorder.log(index, text))  # type: ignore[misc]
         except (DeployError, OSError) as error:
+            recorder.check()
             recorder.log(index, f"This step could not be undone: {error}")
             logger.error("Operation %s: undo of %r failed: %s", recorder.operation.pk, plan[index].name, error)
         recorder.undone(index)

@@ -46,6 +46,8 @@ WORDS = (
     ("FATAL: database", "3D000"),
 )
 """By what a connection was refused; in English, as the set-up makes the cluster."""
+OF_THE_CONTENTS = ("42P01", "42703")
+"""A table or a column is missing: so says the database itself, wherever it lies."""
 TELLING = ("55006", "2BP01")
 """What is in the way is said in the detail. Other details hold values of rows."""
 
@@ -69,5 +71,5 @@ def unusable(database: str, error: psycopg2.Error) -> PostgresUnusable:
     reason = " ".join(reason.split())
     if code is None:
         code = next((meant for words, meant in WORDS if words in reason), None)
-        return PostgresUnusable(database, reason, DOWN if code is None else ADVICE[code])
-    return PostgresUnusable(database, reason, ADVICE.get(code, GENERAL))
+        return PostgresUnusable(database, reason, advice=DOWN if code is None else ADVICE[code])
+    return PostgresUnusable(database, reason, code in OF_THE_CONTENTS, ADVICE.get(code, GENERAL))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from datetime import timedelta
 
 import pytest
@@ -96,6 +97,43 @@ def test_a_worker_that_is_there_and_does_not_beat_has_lost_its_run(settings: Set
     assert not claims.is_gone(operation)
     operation.heartbeat_at = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS + 1)
     assert claims.is_gone(operation)
+
+
+def test_a_worker_that_beats_while_it_is_taken_for_gone_keeps_its_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    operation = make_operation()
+    first = claims.take(operation.pk)
+    assert first is not None
+
+    def gone(read: Operation) -> bool:
+        """Long ago by what was read; in this very moment it beats."""
+        claims.beat(first)
+        return True
+
+    monkeypatch.setattr(claims, "is_gone", gone)
+    assert claims.take(operation.pk) is None
+    claims.finish(first, Outcome.SUCCEEDED)
+
+
+def test_a_machine_that_slept_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """clock_gettime(2): CLOCK_BOOTTIME goes on while it sleeps, CLOCK_MONOTONIC does not."""
+    operation = make_operation()
+    taken = claims.take(operation.pk)
+    assert taken is not None
+    real = time.clock_gettime
+    slept = {time.CLOCK_BOOTTIME: 3600.0, time.CLOCK_REALTIME: 3600.0}
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept.get(clock, 0.0))
+    assert not claims.is_gone(taken)
+
+
+def test_a_clock_that_was_set_back_across_a_reboot_keeps_no_operation(settings: Settings) -> None:
+    """The worker's machine was started again, with a clock that had run an hour ahead before."""
+    ahead = timezone.now() + timedelta(hours=1)
+    operation = make_operation(
+        status=Outcome.RUNNING, worker="another-boot/pid:[1]/1/1", heartbeat_at=ahead, heartbeat_boot=5.0
+    )
+    assert claims.is_gone(operation)
+    operation.heartbeat_at = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS / 2)
+    assert not claims.is_gone(operation)
 
 
 def test_the_first_worker_that_comes_back_can_write_nothing() -> None:

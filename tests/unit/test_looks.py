@@ -153,13 +153,15 @@ def test_the_look_costs_the_same_for_three_and_for_thirty(django_assert_num_quer
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_operation_whose_message_was_lost_is_sent_again() -> None:
+@pytest.mark.parametrize(("seconds", "sent"), [(-60, 1), (-1, 0), (1, 0), (3600, 1)])
+def test_an_operation_whose_message_was_lost_is_sent_again(seconds: int, sent: int) -> None:
+    """Also one that was asked for in a time to come: the clock was set back since. Not one of just now."""
     instance = installed(make_host())
-    old = timezone.now() - timedelta(minutes=1)
-    Operation.objects.create(kind=OperationKind.STOP, instance=instance, host=instance.host, created_at=old)
+    asked = timezone.now() + timedelta(seconds=seconds)
+    Operation.objects.create(kind=OperationKind.STOP, instance=instance, host=instance.host, created_at=asked)
     before = len(list(settings.BROKER_FOLDER.glob("*.msg")))
     looks.take_up(instance.host)
-    assert len(list(settings.BROKER_FOLDER.glob("*.msg"))) == before + 1
+    assert len(list(settings.BROKER_FOLDER.glob("*.msg"))) == before + sent
 
 
 @pytest.mark.django_db(transaction=True)

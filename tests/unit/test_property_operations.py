@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from deployers.states import UnitState
-from instances import backups, claims, deployment, looks, messages, operations, runner
+from instances import backups, claims, deployment, looks, messages, operations, runner, turns
 from instances.choices import LOCKABLE, Desired, OperationKind, Origin, Outcome, Preparation, State
 from instances.errors import OperationRefused
 from instances.models import (
@@ -97,6 +98,8 @@ class Control(RuleBasedStateMachine):
         put(claims, "own_name", self.workers.own_name)
         put(claims, "_start_time", self.workers.start_time)
         put(messages, "current_app", self.broker)
+        # Its workers seem to be of one machine and are all this process: as if they were of several.
+        put(turns, "turn", lambda thing, wait: nullcontext())
         put(deployment, "embedded_deployer", lambda settings: self.host)
         deployment.deployer_for.cache_clear()
         plan_of, advance, end = runner.plan_of, claims.advance, runner._end
