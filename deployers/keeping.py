@@ -70,9 +70,11 @@ class Keeper:
         ]
         if self.parts.router.has_front:
             steps.append(Step("announce it", self._announce, self._publish_as_before))
+        # Of one that does not run nobody misses anything.
+        ends = Serving.ENDS if self.running else None
         # The only undo: everything that follows is taken back by putting the copy back.
         steps.append(
-            Step("stop the service", self._stop, self._go_back, seconds=STOP_SECONDS, serving=Serving.ENDS),
+            Step("stop the service", self._stop, self._go_back, seconds=STOP_SECONDS, serving=ends),
         )
         if archive is not None:
             steps.append(Step("write a backup", lambda log: self._back_up(archive, log)))
