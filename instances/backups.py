@@ -11,7 +11,8 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet, Subquery
+from django.db import transaction
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 
 from deployers.errors import StoreFailed
 from instances import operations, retention
@@ -45,10 +46,7 @@ def delete(backup: Backup) -> None:
     # From here on nobody can ask for it any more. A process that dies before the end leaves it to ``settle``.
     unused = Backup.objects.exclude(retention.in_use())
     if unused.filter(pk=backup.pk).update(completed_at=None) == 0:
-        operation = (Operation.objects.filter(backup=backup) | Operation.objects.filter(safety_backup=backup)).filter(
-            finished_at=None
-        )
-        using = operation.first()
+        using = Operation.objects.filter(Q(backup=backup) | Q(safety_backup=backup), finished_at=None).first()
         if using is not None:
             raise BackupInUse(using)
         return
@@ -57,7 +55,11 @@ def delete(backup: Backup) -> None:
     except BaseException:
         Backup.objects.filter(pk=backup.pk).update(completed_at=backup.completed_at)
         raise
-    Backup.objects.filter(pk=backup.pk).delete()
+    with transaction.atomic():
+        # Held: nothing comes to need it now. An operation that did while it was still offered keeps the row until it
+        # has failed for want of the archive; then ``settle`` takes it.
+        if unused.select_for_update().filter(pk=backup.pk).exists():
+            Backup.objects.filter(pk=backup.pk).delete()
 
 
 def expire(now: datetime) -> int:

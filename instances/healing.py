@@ -30,7 +30,7 @@ WELL_AFTER = timedelta(minutes=10)
 def is_missing(row: Instance, unit: UnitState) -> bool:
     """Whether an installed instance without an unfinished operation is not as it is wanted."""
     if not row.is_installed:
-        return row.desired_state == Desired.REMOVED and row.failure == OperationKind.REMOVE
+        return row.desired_state == Desired.REMOVED and row.failure in (OperationKind.REMOVE, OperationKind.PURGE)
     if row.desired_state == Desired.ACTIVE:
         return unit in (UnitState.STOPPED, UnitState.FAILED)
     if row.desired_state == Desired.REMOVED:
@@ -81,6 +81,9 @@ def _file(instance: Instance) -> None:
         operations.start(instance, operations.SYSTEM)
     elif instance.desired_state == Desired.STOPPED:
         operations.stop(instance, operations.SYSTEM)
+    elif instance.failure == OperationKind.PURGE:
+        # A removal in its place would keep what shall go.
+        operations.purge(instance, operations.SYSTEM)
     else:
         operations.remove(instance, operations.SYSTEM)
 

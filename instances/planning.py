@@ -57,7 +57,8 @@ def _plan(operation: Operation, instance: Instance, deployer: Deployer) -> Plan:
     safety = archive_of(operation.safety_backup) if operation.safety_backup else None
     match OperationKind(operation.kind):
         case OperationKind.CREATE:
-            return deployer.create(spec, backup)
+            # Without the backup it would be an empty event under the name of somebody's data.
+            return deployer.create(spec, _needed(backup) if operation.from_backup else None)
         case OperationKind.START:
             # What comes back after a reboot need not be awake: its first visitor wakes it.
             return deployer.start(spec, wake=operation.requested_via != Origin.SYSTEM)
@@ -107,6 +108,8 @@ def _delete_archives(instance: Instance) -> Step:
     def delete(log: Log) -> None:
         archives = store()
         for name in instance.backups.values_list("name", flat=True):
+            # First of all nobody is offered it any more. What is left by a failure here is settled like a deletion.
+            instance.backups.filter(name=name).update(completed_at=None)
             archives.delete(name)
             log(f"{name} is deleted.\n")
 

@@ -80,11 +80,10 @@ class BringBackForm(forms.Form):
 
     def __init__(self, instance: Instance, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        complete = instance.backups.complete().select_related("version")
         field = self.fields["backup"]
         assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = complete
-        best = complete.filter(problem="").first() or complete.first()
+        field.queryset = instance.backups.newest().select_related("version")
+        best = instance.backups.best()
         field.initial = best.pk if best else None
 
 

@@ -13,6 +13,14 @@ class BackupQuerySet(models.QuerySet["Backup"]):
         """Those whose archive is there."""
         return self.filter(completed_at__isnull=False)
 
+    def newest(self) -> BackupQuerySet:
+        """Complete ones, the newest data first. When it was asked for says nothing of that."""
+        return self.complete().order_by("-completed_at", "-id")
+
+    def best(self) -> Backup | None:
+        """The newest good one; the newest of the damaged ones where there is no other. Two queries at most."""
+        return self.newest().filter(problem="").first() or self.newest().first()
+
 
 class Backup(models.Model):
     """One archive of an instance: database, media and settings. The row is there before the archive is complete."""

@@ -4,13 +4,14 @@ Filing checks that it makes sense, writes the row and what is wanted from now on
 after the commit. If the message is lost, the periodic look finds the row (see ``looks.py``).
 """
 
-from instances.operations.backups import backup, bring_back, clone, purge, restore, verify
+from instances.operations.backups import backup, bring_back, clone, restore, verify
 from instances.operations.ending import begin_due, begin_now, cancel, permission_to_begin
 from instances.operations.filing import SYSTEM, Request
 from instances.operations.life import (
     check_update,
     create,
     permission_to_try_again,
+    purge,
     remove,
     run_as_set,
     send_test_mail,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from instances.choices import BackupReason
-from instances.errors import BackupUnusable
-from instances.models import Backup, Instance
+from instances.errors import BackupInUse, BackupUnusable
+from instances.models import Backup, Instance, Operation
 from instances.operations.filing import Request
 
 _OF_THE_EVENT = (
@@ -50,6 +51,15 @@ def refuse_incomplete(backup: Backup) -> None:
     """Raises BackupUnusable."""
     if not backup.is_complete:
         raise BackupUnusable(backup, _("It is not complete yet. Wait until it is, or choose another."))
+
+
+def refuse_needed(instance: Instance) -> None:
+    """Raises BackupInUse where another instance is being made of one of this one's backups."""
+    needs = Q(backup__instance=instance) | Q(safety_backup__instance=instance)
+    others = Operation.objects.filter(needs, finished_at=None, instance__isnull=False).exclude(instance=instance)
+    using = others.first()
+    if using is not None:
+        raise BackupInUse(using)
 
 
 def take_over(instance: Instance, backup: Backup) -> None:

@@ -62,8 +62,7 @@ def bring_back(instance: Instance, request: Request, backup: Backup | None = Non
     """
     if instance.removed_at is None:
         raise NotRemoved(instance)
-    complete = instance.backups.complete()
-    backup = backup or complete.filter(problem="").first() or complete.first()
+    backup = backup or instance.backups.best()
     if backup is None:
         raise BackupUnusable(None, _("%(instance)s has no backup any more.") % {"instance": instance})
     with transaction.atomic():
@@ -71,14 +70,6 @@ def bring_back(instance: Instance, request: Request, backup: Backup | None = Non
         instance.validate_constraints()
         history.change_state(instance, State.NEW)
         return create(instance, request, backup)
-
-
-def purge(instance: Instance, request: Request) -> Operation:
-    """Remove the instance at once and for ever: without a last backup, and with all that it has.
-
-    Raises OperationRunning, ActionLocked.
-    """
-    return file(OperationKind.PURGE, instance, request)
 
 
 def verify(backup: Backup, request: Request) -> Operation:

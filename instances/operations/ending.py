@@ -11,9 +11,17 @@ from django.utils.translation import gettext as _
 
 from deployers.states import UnitState
 from instances import audit, history, states
-from instances.choices import Desired, OperationKind, Outcome, Preparation
-from instances.errors import AlreadyInstalled, CannotCancel, NotPostponed, OperationRefused, OperationRunning
+from instances.choices import Desired, OperationKind, Outcome, Preparation, State
+from instances.errors import (
+    AlreadyInstalled,
+    BackupInUse,
+    CannotCancel,
+    NotPostponed,
+    OperationRefused,
+    OperationRunning,
+)
 from instances.models import Backup, Host, Instance, Operation, Version
+from instances.operations.archives import refuse_needed
 from instances.operations.filing import SYSTEM, Request, begin, refuse_locked, refuse_not_installed, refuse_removed
 from instances.operations.life import check_update
 from instances.operations.versions import preparation
@@ -99,7 +107,10 @@ def take_back(operation: Operation) -> None:
         instance.desired_state = Desired(operation.previous_desired)
         instance.save(update_fields=["desired_state"])
         history.note_wanted(instance)
-    if not instance.is_installed:
+    if instance.removed_at is not None:
+        # No look comes by any more.
+        history.change_state(instance, State.STOPPED)
+    elif not instance.is_installed:
         history.change_state(instance, states.observed(instance.facts(None), UnitState.STOPPED))
 
 
@@ -136,7 +147,7 @@ def begin_due(host: Host) -> None:
         assert operation.instance is not None
         try:
             _begin(operation)
-        except OperationRunning as busy:
+        except (OperationRunning, BackupInUse) as busy:
             logger.info("Operation %s is due, and waits: %s", operation.pk, busy)
         except OperationRefused as refused:
             logger.warning("Operation %s was postponed, and cannot begin: %s", operation.pk, refused)
@@ -212,7 +223,7 @@ def _refuse_to_begin(operation: Operation, instance: Instance) -> None:
         raise OperationRunning(running)
     match kind:
         case OperationKind.PURGE:
-            pass
+            refuse_needed(instance)
         case OperationKind.REMOVE:
             refuse_removed(instance)
         case OperationKind.CREATE:

@@ -47,6 +47,7 @@ class Details:
     version: Version | None = None
     waits_for: Operation | None = None
     backup: Backup | None = None
+    from_backup: bool = False
     safety_backup: Backup | None = None
     recipient: str = ""
 
@@ -90,6 +91,7 @@ def file(kind: OperationKind, instance: Instance, request: Request, details: Det
             version=details.version,
             waits_for=details.waits_for,
             backup=details.backup,
+            from_backup=details.from_backup,
             safety_backup=details.safety_backup,
             recipient=details.recipient,
             not_before=request.not_before,

@@ -15,7 +15,7 @@ from instances.errors import (
     VersionRefused,
 )
 from instances.models import Backup, Instance, Operation, Version
-from instances.operations.archives import new_backup, refuse_incomplete, take_over
+from instances.operations.archives import new_backup, refuse_incomplete, refuse_needed, take_over
 from instances.operations.filing import (
     Details,
     Request,
@@ -64,7 +64,8 @@ def create(
             instance.validate_constraints()
             raise
         waits_for = waits_for or preparation(instance.version, instance.host, request)
-        return file(OperationKind.CREATE, instance, request, Details(backup=backup, waits_for=waits_for))
+        details = Details(backup=backup, from_backup=backup is not None, waits_for=waits_for)
+        return file(OperationKind.CREATE, instance, request, details)
 
 
 def _earlier_backup(instance: Instance) -> Backup | None:
@@ -74,14 +75,11 @@ def _earlier_backup(instance: Instance) -> Backup | None:
     """
     if instance._state.adding:
         return None
-    earlier = (
-        Operation.objects.filter(instance=instance, kind=OperationKind.CREATE)
-        .select_related("backup", "waits_for")
-        .first()
-    )
+    creations = Operation.objects.filter(instance=instance, kind=OperationKind.CREATE)
+    earlier = creations.select_related("backup").first()
     if earlier is None:
         return None
-    if earlier.backup is None and earlier.waits_for is not None and earlier.waits_for.kind == OperationKind.BACKUP:
+    if earlier.from_backup and earlier.backup is None:
         raise BackupUnusable(
             None,
             _("The backup that %(instance)s was to start from is gone. Remove it, and clone again.")
@@ -153,6 +151,15 @@ def remove(instance: Instance, request: Request) -> Operation:
         return file(OperationKind.REMOVE, instance, request, Details(safety_backup=last))
 
 
+def purge(instance: Instance, request: Request) -> Operation:
+    """Remove the instance at once and for ever: without a last backup, and with all that it has.
+
+    Raises OperationRunning, ActionLocked; BackupInUse where another instance is being made of one of its backups.
+    """
+    refuse_needed(instance)
+    return file(OperationKind.PURGE, instance, request)
+
+
 def try_again(instance: Instance, request: Request) -> Operation:
     """File what the system has tried in vain (see ``healing.py``), now, and let it begin to count its tries anew.
 
@@ -161,7 +168,7 @@ def try_again(instance: Instance, request: Request) -> Operation:
     with transaction.atomic():
         if Instance.objects.hold(instance.pk) is None:
             raise InstanceRemoved(instance)
-        instance.refresh_from_db(fields=["desired_state", "installed_at", "removed_at", *_TRIES])
+        instance.refresh_from_db(fields=["desired_state", "failure", "installed_at", "removed_at", *_TRIES])
         refuse_removed(instance)
         running = instance.unfinished_operation
         if running is not None:
@@ -173,14 +180,17 @@ def try_again(instance: Instance, request: Request) -> Operation:
                 return start(instance, request)
             case Desired.STOPPED:
                 return stop(instance, request)
+            case _ if instance.failure == OperationKind.PURGE:
+                return purge(instance, request)
             case _:
                 return remove(instance, request)
 
 
 def permission_to_try_again(instance: Instance) -> str:
-    """What has been tried may be a removal."""
-    removes = instance.desired_state == Desired.REMOVED
-    return "instances.delete_instance" if removes else "instances.change_instance"
+    """What has been tried may be a removal, or a purge."""
+    if instance.desired_state != Desired.REMOVED:
+        return "instances.change_instance"
+    return "instances.purge_instance" if instance.failure == OperationKind.PURGE else "instances.delete_instance"
 
 
 def send_test_mail(instance: Instance, recipient: str, request: Request) -> Operation:

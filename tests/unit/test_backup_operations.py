@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from django.utils import timezone
 
 from instances import operations
 from instances.choices import BackupReason, Desired, OperationKind, Origin, Outcome, Preparation, State
-from instances.errors import BackupUnusable, NotInstalled, NotRemoved, OperationRunning
+from instances.errors import BackupInUse, BackupUnusable, NotInstalled, NotRemoved, OperationRunning
 from instances.models import Backup, Instance, Operation
 from instances.operations import Request
+from instances.planning import NoPlan, plan_of
 from tests.factories import make_installed, make_instance, make_version
 
 pytestmark = pytest.mark.django_db
@@ -143,6 +145,15 @@ def test_what_was_removed_comes_back_under_its_name_with_its_newest_backup() -> 
     assert operations.create(instance, BY_HAND).backup == newest
 
 
+def test_the_newest_data_come_back_whenever_their_backup_was_asked_for() -> None:
+    """A removal that was filed a week before it began, and last night's scheduled backup."""
+    instance, now = removed(), timezone.now()
+    last = make_backup(instance, created_at=now - timedelta(days=7), completed_at=now)
+    last_night = now - timedelta(hours=12)
+    make_backup(instance, created_at=last_night, completed_at=last_night)
+    assert operations.bring_back(instance, BY_HAND).backup == last
+
+
 def test_what_cannot_come_back_stays_as_it_is() -> None:
     with pytest.raises(NotRemoved):
         operations.bring_back(make_installed(), BY_HAND)
@@ -161,3 +172,48 @@ def test_a_purge_takes_what_is_there_and_what_was_removed() -> None:
         operation = operations.purge(instance, BY_HAND)
         instance.refresh_from_db()
         assert (operation.safety_backup, instance.desired_state) == (None, Desired.REMOVED)
+
+
+def test_what_another_instance_is_being_made_of_is_not_purged() -> None:
+    source = make_installed()
+    creation = operations.clone(source, Instance(slug="copy", domain=source.domain, version=source.version), BY_HAND)
+    assert creation.waits_for is not None
+    end(creation.waits_for)
+    with pytest.raises(BackupInUse, match=f"Operation {creation.pk}"):
+        operations.purge(source, BY_HAND)
+    end(creation, Outcome.FAILED)
+    operations.purge(source, BY_HAND)
+
+
+def test_a_verification_keeps_nobody_from_a_purge() -> None:
+    backup = make_backup(make_installed())
+    operations.verify(backup, BY_HAND)
+    operations.purge(backup.instance, BY_HAND)
+
+
+def test_a_postponed_purge_waits_for_what_is_being_made_of_its_backups() -> None:
+    instance = make_installed()
+    backup = make_backup(instance)
+    purge = operations.purge(instance, Request(Origin.COMMAND, not_before=timezone.now() + timedelta(hours=8)))
+    copy = operations.create(Instance(slug="copy", domain=instance.domain), BY_HAND, backup)
+    Operation.objects.filter(pk=purge.pk).update(not_before=timezone.now())
+    operations.begin_due(instance.host)
+    purge.refresh_from_db()
+    assert purge.status == Outcome.POSTPONED
+    end(copy)
+    operations.begin_due(instance.host)
+    purge.refresh_from_db()
+    assert purge.status == Outcome.QUEUED
+
+
+def test_without_its_backup_a_clone_never_becomes_an_empty_event() -> None:
+    backup = make_backup(make_installed())
+    copy = Instance(slug="copy", domain=backup.instance.domain)
+    creation = operations.create(copy, BY_HAND, backup)
+    Backup.objects.all().delete()
+    creation.refresh_from_db()
+    with pytest.raises(NoPlan, match="deleted meanwhile"):
+        plan_of(creation, copy)
+    end(creation, Outcome.FAILED)
+    with pytest.raises(BackupUnusable, match="clone again"):
+        operations.create(copy, BY_HAND)

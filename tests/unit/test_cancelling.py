@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from deployers import interruption
+from deployers.backups.folder import FolderStore
+from deployers.backups.store import Archive
 from deployers.commands import run as run_command
+from deployers.embedded import EmbeddedSettings, embedded_deployer
 from deployers.plan import Log, Plan, Serving, Step
 from instances import claims, operations, runner
-from instances.choices import BackupReason, Desired, Origin, Outcome, Preparation, State, StepStatus
+from instances.choices import BackupReason, Desired, OperationKind, Origin, Outcome, Preparation, State, StepStatus
 from instances.errors import CannotCancel
 from instances.models import Backup, Instance, Operation
 from instances.operations import Request
@@ -230,3 +234,38 @@ def test_a_safety_backup_goes_with_its_operation() -> None:
     assert not Backup.objects.exists()
     instance.refresh_from_db()
     assert instance.desired_state == Desired.ACTIVE
+
+
+def make_removed() -> Instance:
+    now = timezone.now()
+    return make_installed(desired_state=Desired.REMOVED, removed_at=now, observed_state=State.STOPPED)
+
+
+def test_a_purge_of_what_was_removed_leaves_it_stopped_when_it_is_cancelled() -> None:
+    instance = make_removed()
+    operation = operations.purge(instance, BY_HAND)
+    assert Instance.objects.get().observed_state == State.REMOVING
+    operations.cancel(operation, BY_HAND)
+    assert Instance.objects.get().observed_state == State.STOPPED
+
+
+def test_a_purge_of_what_was_removed_leaves_it_stopped_when_it_fails() -> None:
+    def fails(log: Log) -> None:
+        raise OSError("disk")
+
+    operation = run(operations.purge(make_removed(), BY_HAND), (Step("delete", fails),))
+    instance = Instance.objects.get()
+    assert operation.status == Outcome.FAILED
+    assert (instance.observed_state, instance.failure) == (State.STOPPED, OperationKind.PURGE)
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_an_instance_that_does_not_run_has_no_downtime(tmp_path: Path, running: bool) -> None:
+    instance, newer = make_installed(), make_version(name="3.3-newer")
+    deployer = embedded_deployer(EmbeddedSettings(data_dir=tmp_path))
+    archive = Archive(FolderStore(tmp_path), "one.tar")
+    for plan in (
+        deployer.update(instance.spec(), newer.spec(), "1", archive, running=running),
+        deployer.restore(instance.spec(), newer.spec(), "1", archive, running=running),
+    ):
+        assert any(step.serving is Serving.ENDS for step in plan) == running

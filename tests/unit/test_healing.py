@@ -173,7 +173,26 @@ NOT_REMOVED = {"installed_at": None, "desired_state": Desired.REMOVED}
             UnitState.STOPPED,
             True,
         ),
+        (
+            {"installed_at": None, "failure": OperationKind.PURGE, "desired_state": Desired.REMOVED},
+            UnitState.STOPPED,
+            True,
+        ),
     ],
 )
 def test_what_is_missing(values: dict[str, object], unit: UnitState, missing: bool) -> None:
     assert healing.is_missing(make_installed(**values), unit) is missing
+
+
+def test_what_was_to_be_purged_is_purged_and_not_only_removed() -> None:
+    waited = timezone.now() - timedelta(minutes=1)
+    instance = make_installed(failure=OperationKind.PURGE, desired_state=Desired.REMOVED, retry_at=waited)
+    healing.mend(instance, UnitState.STOPPED)
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.safety_backup) == (OperationKind.PURGE, None)
+
+
+def test_to_try_a_purge_again_is_a_purge_and_needs_its_permission() -> None:
+    instance = make_installed(**TRIED, failure=OperationKind.PURGE, desired_state=Desired.REMOVED)
+    assert operations.permission_to_try_again(instance) == "instances.purge_instance"
+    assert operations.try_again(instance, Request(Origin.API)).kind == OperationKind.PURGE

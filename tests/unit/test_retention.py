@@ -14,7 +14,7 @@ from deployers.errors import StoreFailed
 from instances import archives, backups, operations, retention
 from instances.choices import BackupReason, OperationKind, Outcome
 from instances.errors import BackupInUse
-from instances.models import Backup, Instance
+from instances.models import Backup, Instance, Operation
 from tests.factories import make_backup, make_installed, make_operation
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +124,23 @@ def test_one_that_an_operation_needs_is_not_deleted(store: FolderStore, field: s
     operation.save()
     backups.delete(needed)
     assert needed.name not in store.names()
+
+
+def test_what_came_to_need_it_in_this_very_moment_keeps_the_row(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = put(make_backup())
+    delete = FolderStore.delete
+
+    def delete_and_meanwhile(self: FolderStore, name: str) -> None:
+        delete(self, name)
+        make_operation(instance=make_installed(), kind=OperationKind.CREATE, backup=backup, from_backup=True)
+
+    monkeypatch.setattr(FolderStore, "delete", delete_and_meanwhile)
+    backups.delete(backup)
+    backup.refresh_from_db()
+    assert not backup.is_complete
+    assert Operation.objects.get().backup == backup
 
 
 def test_when_the_store_fails_the_backup_stays_as_it_was(settings: Any, tmp_path: Path) -> None:
