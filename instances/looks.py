@@ -14,7 +14,6 @@ from django.utils import timezone
 from deployers.errors import ServiceManagerUnreachable
 from deployers.states import UnitState
 from instances import claims, healing, history, messages, operations, states, use
-from instances.choices import State
 from instances.deployment import deployer_for
 from instances.models import ActionLock, Host, Instance, Operation
 
@@ -77,14 +76,8 @@ def look_after(host: Host) -> None:
 
 
 def write_state(row: Instance, operation: str | None, unit: UnitState) -> None:
-    """Write the observed state if it is another one now.
-
-    supervisord calls a process "starting" for its first second, also when it answers already, and one that it started
-    again by itself: neither is a step back from active.
-    """
-    if unit == UnitState.STARTING and row.observed_state == State.ACTIVE:
-        unit = UnitState.RUNNING
-    state = states.observed(row.facts(operation), unit)
+    """Write the observed state if it is another one now."""
+    state = states.observed(row.facts(operation), states.since(row.observed_state, unit))
     history.change_state(row, state)
 
 

@@ -240,6 +240,7 @@ def settle(instance: Instance, *, answered: bool) -> None:
         return
     if answered and unit == UnitState.STARTING:
         unit = UnitState.RUNNING
+    unit = states.since(instance.observed_state, unit)
     history.change_state(instance, states.observed(instance.facts(None), unit))
 
 

@@ -22,6 +22,15 @@ class Facts:
     failure: OperationKind | None = None
 
 
+def since(before: str, unit: UnitState) -> UnitState:
+    """What a service manager's word means for an instance that was in the state ``before``.
+
+    supervisord calls a process "starting" for its first seconds, also when it answers already, and one that it started
+    again by itself: neither is a step back from active.
+    """
+    return UnitState.RUNNING if unit == UnitState.STARTING and before == State.ACTIVE else unit
+
+
 _DURING = {
     OperationKind.CREATE: State.INSTALLING,
     OperationKind.UPDATE: State.UPDATING,

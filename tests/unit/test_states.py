@@ -8,7 +8,7 @@ import pytest
 
 from deployers.states import UnitState
 from instances.choices import Desired, OperationKind, State
-from instances.states import Facts, observed
+from instances.states import Facts, observed, since
 
 U = UnitState
 K = OperationKind
@@ -91,3 +91,10 @@ def test_every_word_occurs() -> None:
 )
 def test_the_cases_that_an_operator_meets(facts: Facts, unit: UnitState, state: State) -> None:
     assert observed(facts, unit) == state
+
+
+@pytest.mark.parametrize("unit", ANY_UNIT)
+@pytest.mark.parametrize("before", State)
+def test_a_process_in_its_first_seconds_is_no_step_back_from_active(before: State, unit: UnitState) -> None:
+    stays_active = before == State.ACTIVE and unit == U.STARTING
+    assert since(before, unit) == (U.RUNNING if stays_active else unit)
