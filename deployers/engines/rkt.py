@@ -35,7 +35,7 @@ from deployers.engines.rkt_answers import (
     read_pods,
 )
 from deployers.engines.rkt_pod import IMAGE_HASH, INSIDE, REFERENCE, SOCKETS, STAGE1
-from deployers.errors import CommandFailed, PreparationBroken, UnknownImage
+from deployers.errors import CommandFailed, CommandTimedOut, PreparationBroken, UnknownImage
 from deployers.files import write_private
 from deployers.layout import SystemdLayout
 from deployers.plan import Action, Log
@@ -61,7 +61,8 @@ class Pinned:
 
 
 class Rkt:
-    """See the module. ``instance_uid``: who pods run as (root's unit decides). ``timeout``: seconds for a fetch."""
+    """See the module. ``instance_uid``: who pods run as (root's unit decides). ``timeout``: seconds for a fetch, and
+    for a look into an image, for which rkt unpacks it; and its own stage1 too, if nothing ran on this host before."""
 
     names_move = True
 
@@ -191,10 +192,12 @@ class Rkt:
         code = "import django, rest_framework, channels, openslides; print(openslides.__name__, openslides.__version__)"
         command = self._command(image_id, Process(("-c", code), {}))
         try:
-            printed = run(command.argv, log=_unheard, timeout=LOOK_SECONDS, env=command.environment, cwd=Path("/"))
+            printed = run(command.argv, log=_unheard, timeout=self.timeout, env=command.environment, cwd=Path("/"))
         except CommandFailed as error:
             failed = RktFailed(error.code, error.tail)
             raise PreparationBroken(version.name, f"its image has no OpenSlides that can be run: {failed}") from error
+        except CommandTimedOut as error:
+            raise PreparationBroken(version.name, f"its image was not unpacked and run in time: {error}") from error
         found = FOUND_RELEASE.search(printed)
         if found is None:
             raise PreparationBroken(version.name, f"its image does not tell its OpenSlides: {printed.strip()[-200:]!r}")
@@ -239,7 +242,7 @@ class Rkt:
         )
 
     def _do(self, timeout: float, log: Log, **wanted: object) -> str:
-        """Raises RktFailed."""
+        """Raises RktFailed, CommandTimedOut."""
         try:
             return run(_task(**wanted).argv, log=log, timeout=timeout, cwd=Path("/"))
         except CommandFailed as error:

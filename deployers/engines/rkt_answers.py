@@ -33,7 +33,10 @@ ADVICE: tuple[tuple[str, str], ...] = (
         "no image IDs found|cannot find aci|rkt has no image",
         "the image is not in rkt's store: prepare the version again",
     ),
-    ("error setting up stage1: invalid argument", "/var/lib/rkt must not lie on an overlay: put it on a disk"),
+    (
+        "error setting up stage1: invalid argument",
+        "the file system of /var/lib/rkt cannot carry an overlay: put it on a disk",
+    ),
     ("cannot get configuration", "a file in /etc/rkt or /usr/lib/rkt is damaged: rkt config says which"),
     ("no space left on device", "the disk of /var/lib/rkt is full: df, and rkt image list"),
 )

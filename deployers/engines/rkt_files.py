@@ -5,13 +5,19 @@ Nothing but the standard library, because root imports it.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import hashlib
 import json
+import lzma
 import os
 import pwd
+import re
 import shutil
 import stat
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +26,86 @@ from deployers.engines.rkt_pod import IMAGE_HASH, Host, Refused
 SERVICE_USER = "openslides"
 HOST_FILE = Path("/etc/openslides-multiinstance/host.json")
 FILE_BYTES = 256 * 1024
+RKT_DATA = Path("/var/lib/rkt")
+MOUNTS = Path("/proc/self/mountinfo")
+STAGE1_SETTINGS = (Path("/usr/lib/rkt/stage1.d"), Path("/etc/rkt/stage1.d"))
+"""rkt's --system-config and --local-config; what the second says counts."""
+STAGE1_PLACES = (Path("/usr/lib/rkt/stage1-images"), Path("/usr/local/bin"), Path("/usr/bin"))
+"""Where rkt looks beside what its configuration says: its packages' directory, and its program's own."""
+COMPRESSED: tuple[tuple[bytes, Callable[..., Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lzma.open),
+)
+"""How a file of each kind begins. An ACI is a tar archive, compressed or not (appc specification, "aci")."""
 
 
-def read_host(file: Path = HOST_FILE) -> Host:
+def read_host(file: Path = HOST_FILE, mounts: Path = MOUNTS, stage1: Sequence[Path] = STAGE1_SETTINGS) -> Host:
     """``rkt_stage1`` in host.json pins the stage1 image by its hash. Raises Refused, OSError, KeyError, ValueError."""
     user = pwd.getpwnam(SERVICE_USER)
     facts = json.loads(file.read_text(encoding="utf-8"))
-    stage1 = facts.get("rkt_stage1")
-    if stage1 is not None and not IMAGE_HASH.fullmatch(stage1):
+    pinned = facts.get("rkt_stage1")
+    if pinned is not None and not IMAGE_HASH.fullmatch(pinned):
         raise Refused(f"{file}: rkt_stage1 is not a hash as `rkt image list --format=json` shows it")
-    return Host(user.pw_uid, user.pw_gid, int(facts["instance_uid"]), stage1)
+    return Host(
+        user.pw_uid,
+        user.pw_gid,
+        int(facts["instance_uid"]),
+        pinned,
+        stage1_location(stage1),
+        lies_on_overlay(mounts.read_text(encoding="utf-8", errors="surrogateescape"), RKT_DATA.resolve()),
+    )
+
+
+def lies_on_overlay(mounts: str, directory: Path) -> bool:
+    """Whether the file system of an absolute path, which need not be there, is an overlay. ``mounts``: what
+    /proc/self/mountinfo says. Its fifth field is the mount point, with octal escapes; the type of the file system
+    follows a field that is a hyphen (proc_pid_mountinfo(5)). Of two mounts on one point, the later one is seen."""
+    depth, kind = 0, ""
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        point = Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), before.split(" ")[4]))
+        if directory.is_relative_to(point) and len(point.parts) >= depth:
+            depth, kind = len(point.parts), after.split(" ")[0]
+    return kind == "overlay"
+
+
+def stage1_location(directories: Sequence[Path] = STAGE1_SETTINGS) -> str:
+    """Where rkt's configuration says that its stage1 comes from: a path or a URL; '' if it does not, or if the caller
+    may not read it, as the service user, who does not need it. rkt itself complains of damaged files."""
+    location = ""
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            for file in sorted(directory.iterdir()):
+                with contextlib.suppress(ValueError, AttributeError):
+                    location = str(json.loads(file.read_bytes()).get("location") or location)
+    return location
+
+
+def own_stage1_images(host: Host, places: Sequence[Path] = STAGE1_PLACES) -> set[str]:
+    """The hashes of the stage1 images that root has put on this host, and the first pod imports. Reads them as a whole,
+    some hundred megabytes each."""
+    location = Path(host.stage1_location.removeprefix("file://"))
+    files = {location} if location.is_absolute() else set()
+    for place in places:
+        with contextlib.suppress(OSError):
+            files |= {file for file in place.iterdir() if re.fullmatch(r"stage1-.*\.aci", file.name)}
+    found = {host.stage1} if host.stage1 else set()
+    for file in files:
+        # What cannot be read was not imported either.
+        with contextlib.suppress(OSError, EOFError, zlib.error, lzma.LZMAError):
+            found.add(image_id(file))
+    return found
+
+
+def image_id(file: Path) -> str:
+    """The hash that rkt gives an ACI: half of the SHA-512 of the archive, uncompressed. Raises OSError, EOFError,
+    zlib.error, lzma.LZMAError."""
+    with file.open("rb") as stream:
+        start = stream.read(8)
+    opened = next((opener for magic, opener in COMPRESSED if start.startswith(magic)), open)
+    with opened(file, "rb") as stream:
+        return "sha512-" + hashlib.file_digest(stream, "sha512").hexdigest()[:64]
 
 
 def read_json(host: Host, path: Path) -> dict[str, Any]:

@@ -17,8 +17,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +36,7 @@ from deployers.engines.rkt_files import (
     become,
     check_place,
     open_without_links,
+    own_stage1_images,
     read_host,
     read_json,
     remove_directory,
@@ -58,13 +61,15 @@ LOG_BYTES = 5_000_000
 LINE_BYTES = 65536
 LOOK_SECONDS = 60.0
 STOP_SECONDS = 10.0
-TEN_YEARS = "87600h"
+"""Shorter than the unit's TimeoutStopSec=, after which systemd kills this program too."""
 REFUSED = 126
 """The exit code of a task that was not done; a shell's for what it may not run."""
 LINE_OF_APP = re.compile(rb"^\[ *[0-9.]+\] [a-z0-9-]+\[[0-9]+\]: ")
 """What stage1 "host" writes before each line of the app, on rkt's own output."""
 FAILURES = (Refused, OSError, ValueError, KeyError, subprocess.SubprocessError)
 LISTS = {"images": ("image", "list", "--format=json"), "pods": ("list", "--format=json")}
+stopping = threading.Event()
+"""systemd wants the task to end."""
 
 
 def main(action: str, name: str) -> int:
@@ -188,8 +193,10 @@ def task(host: Host, task_id: str) -> None:
     task.json   what to do           output   what it printed
     alive       locked by who waits  result   the exit code, when it has ended
 
-    When nobody waits any more, this ends, and systemd ends what is left of the pod.
+    When nobody waits any more, this ends; and also when the unit is stopped. The pod ends first: systemd runs rkt rm as
+    soon as this program is gone, and rkt removes no pod that runs.
     """
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     directory = host.web / task_id
     with acting_as(host):
         alive = open_without_links(directory / "alive", os.O_RDONLY | os.O_NONBLOCK)
@@ -211,16 +218,16 @@ def task(host: Host, task_id: str) -> None:
 
 
 def perform(host: Host, task_id: str, wanted: Mapping[str, Any], output: int, alive: int) -> int | None:
-    """The exit code; None: nobody waits any more."""
+    """The exit code; None: nobody waits any more, or the unit is stopped."""
     kind = wanted.get("kind")
     if kind == "run":
         return _watch(pod_command(host, task_id, task_pod(host, task_id, wanted)), output, alive)
     if kind == "fetch":
-        return fetch(rkt_fetch(wanted.get("image")), output, alive)
+        return fetch(host, rkt_fetch(wanted.get("image")), output, alive)
     if kind == "discard":
-        code = _watch(["rkt", "image", "rm", image_hash(wanted.get("image"))], output, alive)
-        # What was unpacked of it; images themselves are never too old.
-        return code or _watch(["rkt", "image", "gc", f"--grace-period={TEN_YEARS}"], output, alive)
+        # What was unpacked of it is left to openslides_rkt_gc.timer: rkt image gc takes also what was unpacked for
+        # instances that sleep.
+        return _watch(["rkt", "image", "rm", image_hash(wanted.get("image"))], output, alive)
     if kind not in LISTS:
         raise Refused(f"{kind!r} is no task")
     done = look(LISTS[kind])
@@ -229,11 +236,15 @@ def perform(host: Host, task_id: str, wanted: Mapping[str, Any], output: int, al
     return done.returncode
 
 
-def fetch(argv: Sequence[str], output: int, alive: int) -> int | None:
-    """rkt finds its own stage1 by name, in the store that all images come to: one that takes that name is removed."""
+def fetch(host: Host, argv: Sequence[str], output: int, alive: int) -> int | None:
+    """rkt finds its own stage1 by name, in the store that all images come to: one that takes that name is removed.
+
+    Unless it is rkt's own: the host's first pod brings it into the store, and may do so meanwhile.
+    """
     before = _stage1_images()
     code = _watch(argv, output, alive)
-    for image in sorted(_stage1_images() - before):
+    new = _stage1_images() - before
+    for image in sorted(new - own_stage1_images(host) if new else new):
         look(("image", "rm", image))
         os.write(output, f"{image} calls itself {STAGE1}, which is a part of rkt; it was removed.\n".encode())
         code = REFUSED
@@ -274,7 +285,7 @@ def _watch(argv: Sequence[str], output: int, alive: int) -> int | None:
         if code is not None:
             os.write(output, stripped(rest))
             return code if code >= 0 else 128 - code
-        if not _is_locked(alive):
+        if stopping.is_set() or not _is_locked(alive):
             _end(process)
             return None
         time.sleep(POLL_SECONDS)
@@ -287,6 +298,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()
 
 
 def _is_locked(descriptor: int) -> bool:

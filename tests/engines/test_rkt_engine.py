@@ -103,6 +103,17 @@ def test_before_the_preparation_the_release_is_that_of_the_name(rkt: Rkt) -> Non
     assert rkt.release(VersionSpec("2.3-plugins", "docker://example.org/openslides:2.3", "rkt")) == "2.3"
 
 
+def test_an_image_that_is_not_unpacked_in_time_is_a_broken_preparation(
+    prepared: Rkt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time; time.sleep(600)")
+    monkeypatch.setattr("deployers.engines.rkt.TASK", slow)
+    prepared.timeout = 0.5
+    with pytest.raises(PreparationBroken, match="not unpacked and run in time"):
+        prepared._installed_release(HASH, VERSION)
+
+
 IMAGES = [
     "docker://registry.example.org:5000/openslides/openslides:2.1",
     "/srv/openslides/images/openslides-3.3.aci",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def test_the_whole_command_of_an_instance() -> None:
         "rkt", "run",
         f"--uuid-file-save=/run/openslides/rkt/{INSTANCE}.uuid",
         "--net=none",
+        "--insecure-options=image",
         "--volume", "openslides-0,kind=host,source=/opt/app/inside,readOnly=true",
         "--volume", f"openslides-1,kind=host,source=/run/openslides/web/{INSTANCE}",
         "--volume", "openslides-2,kind=host,source=/run/postgresql,readOnly=true",
@@ -52,6 +54,7 @@ def test_the_whole_command_of_an_instance() -> None:
         "--set-env=HOME=/data",
         HASH,
         f"--name=openslides-{INSTANCE}", "--user=100999", "--group=100999",
+        "--seccomp=mode=retain,errno=ENOSYS,@rkt/default-whitelist",
         "--mount", "volume=openslides-0,target=/opt/app/inside",
         "--mount", f"volume=openslides-1,target=/run/openslides/web/{INSTANCE}",
         "--mount", "volume=openslides-2,target=/run/postgresql",
@@ -65,10 +68,30 @@ def test_the_whole_command_of_an_instance() -> None:
     ]  # fmt: skip
 
 
-def test_a_pinned_stage1_is_what_runs() -> None:
-    host = Host(998, 998, 100999, stage1=HASH)
+def options_of_a_pod(host: Host) -> list[str]:
     argv = rkt_run(host, Pod("x", HASH, ("-c", "0"), {}), Path("/run/x.uuid"), [], [])
-    assert f"--stage1-hash={HASH}" in argv[: argv.index(HASH)]
+    return argv[: argv.index(HASH)]
+
+
+def test_a_pinned_stage1_is_what_runs_and_nothing_is_left_unchecked() -> None:
+    options = options_of_a_pod(replace(HOST, stage1=HASH))
+    assert f"--stage1-hash={HASH}" in options
+    assert "insecure" not in " ".join(options)
+
+
+@pytest.mark.parametrize("location", ["", "/usr/local/lib/stage1-host.aci", "file:///srv/stage1.aci"])
+def test_root_s_own_stage1_needs_no_signature(location: str) -> None:
+    assert "--insecure-options=image" in options_of_a_pod(replace(HOST, stage1_location=location))
+
+
+def test_a_stage1_that_rkt_downloads_is_checked() -> None:
+    host = replace(HOST, stage1_location="https://example.org/stage1-host.aci")
+    assert "insecure" not in " ".join(options_of_a_pod(host))
+
+
+def test_on_an_overlay_rkt_makes_no_other() -> None:
+    assert "--no-overlay" in options_of_a_pod(replace(HOST, on_overlay=True))
+    assert "--no-overlay" not in options_of_a_pod(HOST)
 
 
 def test_a_directory_is_given_once_and_may_be_changed_if_a_part_may() -> None:
@@ -253,6 +276,13 @@ def manifest(change: Callable[[dict[str, Any]], Any]) -> str:
 def test_an_image_that_wants_more_than_openslides_is_not_run(change: Callable[[dict[str, Any]], Any]) -> None:
     with pytest.raises(Refused):
         mount_points(manifest(change))
+
+
+def test_a_script_in_the_image_s_exec_is_harmless() -> None:
+    """Nothing of it is run, and no unit file has it."""
+    assert mount_points(manifest(lambda read: read["app"].update(exec=["/bin/sh", "-c", "cd /app\nexec daphne"]))) == [
+        "data"
+    ]
 
 
 def test_an_image_without_an_app_has_no_mount_points() -> None:
