@@ -228,8 +228,9 @@ class Preparer:
                 if key not in present:
                     self._manage(version, profile.set_config(key, ""), log)
             group_id, _name = _admin_group(template, profile, version)
-            # The password is seen in the list of processes, so it is one that nobody ever uses.
-            self._manage(version, profile.add_user(PLACEHOLDER, secrets.token_urlsafe(), group_id), log)
+            # The password is seen in the list of processes, so it is one that nobody ever uses. It has no hyphen: one
+            # that begins with it would be an option.
+            self._manage(version, profile.add_user(PLACEHOLDER, secrets.token_hex(32), group_id), log)
 
     def _collect_static(self, version: VersionSpec, profile: Profile, log: Log) -> None:
         """After the template: OpenSlides 2 reads its database for that."""
