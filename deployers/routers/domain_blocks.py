@@ -8,6 +8,9 @@ The control plane's user may start it and writes what it reads; nothing else com
    so that one bad domain does not stop the others;
 4. reload nginx, and write the result for the control plane: what each domain became, and which configuration
    (``loaded``, a hash) nginx was told to load. deployers/routers/domains.py asks nginx until it serves that one.
+
+It also comes before each start of nginx (nginx.service.d/openslides.conf): a domain whose certificate is gone, which an
+nginx that runs still has in its memory, must not keep one that starts from serving all others.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from deployers.commands import run
-from deployers.errors import DeployError
+from deployers.errors import CommandFailed, CommandMissing, DeployError
 from deployers.plan import Log
 from deployers.rendering import render
 from deployers.routers.domain_certificates import (
@@ -81,6 +84,7 @@ class Places:
     listen_https: tuple[str, ...] = _listen(443)
     nginx_test: tuple[str, ...] = ("/usr/sbin/nginx", "-t", "-q")
     nginx_reload: tuple[str, ...] = ("/usr/bin/systemctl", "reload", "nginx.service")
+    nginx_runs: tuple[str, ...] = ("/usr/bin/systemctl", "is-active", "nginx.service")
     wake_seconds: int = WAKE_SECONDS
 
 
@@ -114,8 +118,9 @@ class Program:
         make_directory(self.places.configuration / "pages")
         for name, text in pages((UNKNOWN,)).items():
             write_public(self.places.configuration / "pages" / name, text)
-        current = self._current()
-        final, refused = self._settle(current, wanted, {block_name(i) for i, o in outcomes.items() if not o.ok})
+        current, runs = self._current(), self._nginx_runs()
+        bad = {block_name(domain_id) for domain_id, outcome in outcomes.items() if not outcome.ok}
+        final, refused = self._settle(current, wanted, bad, runs)
         for domain_id, outcome in outcomes.items():
             if outcome.ok and block_name(domain_id) in refused:
                 outcomes[domain_id] = Outcome(outcome.digest, False, refused[block_name(domain_id)])
@@ -123,7 +128,7 @@ class Program:
             if not outcome.ok:
                 self.log(f"domain {domain_id}: {outcome.reason}")
         problem = refused.get(SHARED, "")
-        if not problem and final.generation != loaded:
+        if not problem and final.generation != loaded and runs:
             problem = self._reload()
         return Result(loaded if problem else final.generation, problem, outcomes)
 
@@ -184,14 +189,22 @@ class Program:
         found = self.places.configuration.iterdir()
         return {path.name: path.read_text(encoding="utf-8") for path in found if _OURS.fullmatch(path.name)}
 
-    def _settle(self, current: Files, wanted: Files, bad: set[str]) -> tuple[Configuration, dict[str, str]]:
+    def _nginx_runs(self) -> bool:
+        """One that does not, reads what is there when it starts: it need not be told, and cannot be."""
+        try:
+            run(self.places.nginx_runs, log=lambda text: None, timeout=TEST_SECONDS)
+        except (CommandFailed, CommandMissing):
+            return False
+        return True
+
+    def _settle(self, current: Files, wanted: Files, bad: set[str], runs: bool) -> tuple[Configuration, dict[str, str]]:
         """Put the blocks in place. Returns what is there in the end, and why nginx refused what is not.
 
         A refusal of SHARED means: nginx refuses its configuration with and without these blocks.
         """
         kept = {name: text for name, text in current.items() if name in bad}
         target = self._complete({**kept, **wanted})
-        if target.files == current:
+        if target.files == current and (runs or not kept):
             return target, {}
         # Without the kept ones: a block whose certificate is gone makes nginx refuse everything, also at the next boot.
         for attempt in (target, self._complete(wanted)) if kept else (target,):

@@ -107,6 +107,7 @@ class Tree:
             listen_https=(f"127.0.0.1:{self.https}",),
             nginx_test=(*self.nginx, "-t"),
             nginx_reload=(*self.nginx, "-s", "reload"),
+            nginx_runs=("true",),
         )
 
     def bring_up_to_date(self, **places: Any) -> Result:

@@ -136,6 +136,33 @@ def test_a_domain_whose_certificate_is_gone_does_not_stop_another(offline: Offli
     assert "2.conf" in offline.blocks
 
 
+def test_a_certificate_that_is_gone_keeps_no_nginx_from_starting(offline: Offline) -> None:
+    certificate, key = offline.tree.certificate("own")
+    offline.domain(1, "one.example", certificate, key)
+    offline.domain(2, "two.example")
+    offline.run()
+    Path(certificate).unlink()
+    offline.run()
+    # One that runs has the certificate in its memory.
+    assert {"1.conf", "2.conf"} <= set(offline.blocks)
+    result = offline.run(nginx_runs=("false",))
+    assert "1.conf" not in offline.blocks
+    assert "2.conf" in offline.blocks
+    assert not result.domains["1"].ok
+    assert offline.reloaded == 1
+
+
+def test_a_domain_comes_back_with_its_certificate(offline: Offline) -> None:
+    certificate, key = offline.tree.certificate("own")
+    offline.domain(1, "one.example", certificate, key)
+    kept = Path(certificate).read_bytes()
+    Path(certificate).unlink()
+    offline.run(nginx_runs=("false",))
+    Path(certificate).write_bytes(kept)
+    assert offline.run().domains["1"].ok
+    assert "1.conf" in offline.blocks
+
+
 def test_what_nginx_refuses_is_put_back_and_reported(offline: Offline) -> None:
     offline.domain(1, "one.example")
     offline.run()

@@ -24,7 +24,8 @@ sys.path.insert(0, given["app"])
 from deployers.routers.domain_blocks import Places, main
 from deployers.routers.nginx_layout import NginxLayout
 paths = {name: Path(given[name]) for name in ("configuration", "host_facts", "acme", "access_log")}
-lists = {name: tuple(given[name]) for name in ("listen_http", "listen_https", "nginx_test", "nginx_reload")}
+names = ("listen_http", "listen_https", "nginx_test", "nginx_reload", "nginx_runs")
+lists = {name: tuple(given[name]) for name in names}
 main(Places(layout=NginxLayout(Path(given["data_dir"]), Path(given["runtime"])), **paths, **lists))
 """
 
@@ -41,7 +42,7 @@ def domains(host: Tree) -> Domains:
 def start_command(host: Tree, **changed: object) -> tuple[str, ...]:
     """Root's program on the test's tree, in a process of its own, in systemd's place."""
     names = ("configuration", "host_facts", "acme", "access_log", "listen_http", "listen_https", "nginx_test")
-    places = {name: getattr(host.places, name) for name in (*names, "nginx_reload")}
+    places = {name: getattr(host.places, name) for name in (*names, "nginx_reload", "nginx_runs")}
     places |= {"data_dir": host.layout.data_dir, "runtime": host.layout.runtime}
     places |= {"app": Path(domain_blocks.__file__).parents[2], **changed}
     return (sys.executable, "-c", RUN, json.dumps(places, default=str))
