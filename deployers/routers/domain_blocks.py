@@ -83,7 +83,8 @@ class Places:
     listen_http: tuple[str, ...] = _listen(80)
     listen_https: tuple[str, ...] = _listen(443)
     nginx_test: tuple[str, ...] = ("/usr/sbin/nginx", "-t", "-q")
-    nginx_reload: tuple[str, ...] = ("/usr/bin/systemctl", "reload", "nginx.service")
+    # systemctl(1): nginx comes after this program where both are started, and a job of it would wait for its end.
+    nginx_reload: tuple[str, ...] = ("/usr/bin/systemctl", "--job-mode=ignore-dependencies", "reload", "nginx.service")
     nginx_runs: tuple[str, ...] = ("/usr/bin/systemctl", "is-active", "nginx.service")
     wake_seconds: int = WAKE_SECONDS
 

@@ -202,6 +202,14 @@ class TestLife:
     def test_after_a_reboot_it_is_reachable_again_without_a_hand(
         self, party: Party, machine: Machine, operator: Operator
     ) -> None:
+        # A domain whose certificate goes away while the machine is off must not keep nginx from starting.
+        files = {"certificate": "/etc/ssl/going.pem", "certificate_key": "/etc/ssl/going.key"}
+        openssl = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        machine.do(*openssl, "-subj", "/CN=going", "-out", files["certificate"], "-keyout", files["certificate_key"])
+        going = operator.add("osdomains", {"domain": "going.test", **files})["id"]
+        wait_for("nginx serves it", lambda: machine.run("test", "-e", f"/etc/nginx/openslides/{going}.conf").code == 0)
+        machine.do("rm", *files.values())
+
         machine.reboot()
 
         def answers() -> bool:
@@ -213,6 +221,8 @@ class TestLife:
         wait_for("the instance answers after the reboot", answers, 300, every=1)
         assert party.config()["general_event_name"] == EVENT
         operator.state_is(party.id, "active")
+        assert machine.run("test", "-e", f"/etc/nginx/openslides/{going}.conf").code != 0
+        operator.remove("osdomains", going)
 
     def test_always_on_keeps_it_awake_without_traffic(self, party: Party, machine: Machine, operator: Operator) -> None:
         operator.change("instances", party.id, {"always_on": True})
