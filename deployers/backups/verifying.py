@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deployers.backups import archive as tar
 from deployers.backups.instance import refuse_unfit
 from deployers.backups.store import Archive
 from deployers.databases.database import DatabaseServer
-from deployers.errors import ArchiveDamaged, UnknownDatabase
+from deployers.errors import (
+    ArchiveDamaged,
+    DatabaseServerUnusable,
+    DatabaseUnusable,
+    DumpRefused,
+    UnknownDatabase,
+)
 from deployers.files import make_private_directory, remove_tree
 from deployers.parts import Parts
 from deployers.plan import Log, Plan, Step
@@ -72,16 +80,31 @@ class Verifier:
     def _load(self, log: Log) -> None:
         make_private_directory(self.parts.layout.instance(self.scratch).data)
         nobody_knows = secrets.token_urlsafe(32)
-        self.databases.load(self.directory / tar.DATABASE, self.databases.draft(self.scratch), nobody_knows)
+        with self._blaming_the_archive():
+            self.databases.load(self.directory / tar.DATABASE, self.databases.draft(self.scratch), nobody_knows)
 
     def _look(self, log: Log) -> None:
         draft = self.databases.draft(self.scratch)
-        draft.check()
+        with self._blaming_the_archive():
+            draft.check()
         for table in CORE_TABLES:
-            count = draft.count(table)
+            with self._blaming_the_archive():
+                count = draft.count(table)
             if count == 0:
                 raise ArchiveDamaged(self.archive.name, f"its table {table} is empty")
             log(f"{table}: {count} rows\n")
+
+    @contextmanager
+    def _blaming_the_archive(self) -> Iterator[None]:
+        """Raises ArchiveDamaged for what is wrong with the data, and lets pass what is wrong with the host."""
+        try:
+            yield
+        except DumpRefused as error:
+            raise ArchiveDamaged(self.archive.name, f"its database cannot be restored: {error}") from error
+        except (DatabaseUnusable, DatabaseServerUnusable) as error:
+            if error.damaged:
+                raise ArchiveDamaged(self.archive.name, f"its database cannot be read: {error.reason}") from error
+            raise
 
     def _clean(self) -> None:
         self.databases.drop(self.databases.draft(self.scratch))

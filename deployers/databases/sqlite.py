@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployers import interruption
 from deployers.databases.database import Database, Update, Value
 from deployers.errors import DatabaseUnusable, RowMissing, UsernameTaken
 from deployers.files import PRIVATE_FILE, copy_private
@@ -16,6 +17,11 @@ from deployers.spec import OrphanSpec, VersionSpec
 
 BUSY_SECONDS = 20.0
 """How long a process waits for another's transaction."""
+
+PAGES_AT_ONCE = 1000
+"""So many (of 4 KiB mostly) are copied before the copy asks whether its step was ended."""
+OF_THE_CONTENTS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""sqlite.org/rescode.html: no such table; malformed; no database. The others are of disk, rights and locks."""
 
 SIDE_FILES = ("-journal", "-wal", "-shm")
 """What SQLite keeps beside a database (sqlite.org/tempfiles.html). One that is left over would be played into the
@@ -44,14 +50,24 @@ class SqliteFile:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """Open the file, which must exist. Raises DatabaseUnusable for whatever SQLite raises inside."""
+        """Open the file, which must exist; what it does ends when the step is ended.
+
+        Raises DatabaseUnusable for whatever SQLite raises inside, Interrupted.
+        """
         if not self.exists():
             raise DatabaseUnusable(self.name, "there is no such file")
+        bell = interruption.current()
         try:
-            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            with (
+                # What whoever rings calls it with, in a thread of its own, is the one method that others may call.
+                closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection,
+                bell.calls(connection.interrupt) if bell else nullcontext(),
+            ):
                 yield connection
         except sqlite3.Error as error:
-            raise DatabaseUnusable(self.name, str(error)) from error
+            interruption.check()
+            damaged = getattr(error, "sqlite_errorcode", None) in OF_THE_CONTENTS
+            raise DatabaseUnusable(self.name, str(error), damaged) from error
 
     def apply(self, updates: Iterable[Update], *, empty: Iterable[str] = ()) -> None:
         with self.connection() as connection:
@@ -80,7 +96,7 @@ class SqliteFile:
         with self.connection() as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise DatabaseUnusable(self.name, str(verdict))
+            raise DatabaseUnusable(self.name, str(verdict), damaged=True)
 
 
 def _apply(connection: sqlite3.Connection, update: Update) -> None:
@@ -132,7 +148,12 @@ class SqliteServer:
         _remove(destination)
         destination.touch(PRIVATE_FILE)
         with SqliteFile(_path(source)).connection() as origin, SqliteFile(destination).connection() as copy:
-            origin.backup(copy)
+            # Between two portions another one could write, and the copy would begin anew, again and again: so it is one
+            # transaction. A transaction begins with the first read.
+            origin.execute("BEGIN")
+            origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            origin.backup(copy, pages=PAGES_AT_ONCE, progress=lambda status, left, total: interruption.check())
+            origin.execute("COMMIT")
 
     def replace(self, source: Database, target: Database) -> None:
         origin, destination = _path(source), _path(target)
