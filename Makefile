@@ -50,7 +50,7 @@ image: ## build the container images in /srv/openslides/images (needs root; RELE
 	@$(PYTHON) -B -m images $(or $(RELEASES),3.3 2.3)
 
 host: $(VENV)/.host ## set this machine up for production, or upgrade it (root; DOMAIN=… ADMIN_PASSWORD=… make host; VARS=FILE, CHECK=1)
-	@LC_ALL=C.UTF-8 ANSIBLE_CONFIG=deployers/setup/ansible.cfg $(BIN)/python -m ansible playbook -i localhost, \
+	@umask 022; LC_ALL=C.UTF-8 ANSIBLE_CONFIG=deployers/setup/ansible.cfg $(BIN)/python -m ansible playbook -i localhost, \
 		deployers/setup/playbook.yml $(if $(filter-out 0,$(CHECK)),--check --diff)
 
 lock: $(VENV)/.dev ## lock the requirements: requirements/*.in to *.txt with hashes
