@@ -53,7 +53,7 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             cwd=self.directory,
             # Nothing of whoever starts it: a server is not one of the processes that a test looks for afterwards.
-            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PGCTLTIMEOUT": "300"},
         )
 
 

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def instance() -> Instance:
     """Active for three hours, then down for one, and active since an hour."""
-    made = make_installed()
+    made, now = make_installed(), timezone.now()
     for hours, state in ((5, State.ACTIVE), (2, State.ERROR), (1, State.ACTIVE)):
-        StateChange.objects.create(instance=made, state=state, at=timezone.now() - timedelta(hours=hours))
+        StateChange.objects.create(instance=made, state=state, at=now - timedelta(hours=hours))
     return made
 
 
@@ -45,10 +45,11 @@ def test_the_figures_of_a_time(api: Api, instance: Instance) -> None:
     found = api.get(f"/instances/{instance.pk}/availability?filter[days]=7")["data"]
     attributes = found["attributes"]
     assert (found["type"], found["id"]) == ("availabilities", instance.pk)
-    assert 79.9 < attributes["availability"] < 80.1
+    # A busy machine may need some minutes to ask.
+    assert 79.9 < attributes["availability"] < 80.5
     assert attributes["outages"] == 1
     assert round(attributes["outage_seconds"]) == 3600
-    assert round(attributes["available_seconds"]) == 4 * 3600
+    assert 0 <= attributes["available_seconds"] - 4 * 3600 < 300
     assert list(attributes["seconds_by_state"]) == ["active", "error"]
     assert attributes["since"] < attributes["until"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -281,13 +282,16 @@ def test_without_a_database_the_error_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_history_tells_the_availability_and_the_time_in_each_state(manage: Run) -> None:
-    instance = make_installed(slug="assembly")
+    instance, now = make_installed(slug="assembly"), timezone.now()
     assert "Nothing is known" in manage("instance", "history", "assembly").out
     for hours, state in ((4, State.ACTIVE), (2, State.ERROR), (1, State.ACTIVE)):
-        StateChange.objects.create(instance=instance, state=state, at=timezone.now() - timedelta(hours=hours))
+        StateChange.objects.create(instance=instance, state=state, at=now - timedelta(hours=hours))
     shown = manage("instance", "history", "assembly").out
-    assert "75 %, outages: 1, down: 1:00:00" in shown
-    assert [line.split() for line in shown.splitlines()[-2:]] == [["active", "3:00:00"], ["error", "1:00:00"]]
+    # A busy machine may need some minutes to ask.
+    assert re.search(r" 75(\.\d+)? %, outages: 1, down: 1:00:00\b", shown)
+    active, error = (line.split() for line in shown.splitlines()[-2:])
+    assert re.fullmatch(r"3:0\d:\d\d", active[1])
+    assert (active[0], error) == ("active", ["error", "1:00:00"])
     document = json.loads(manage("instance", "history", "assembly", "--days", "1", "--json").out)
     assert (document["availability"], document["outages"]) == (75.0, 1)
     Instance.objects.update(removed_at=timezone.now())

@@ -51,7 +51,7 @@ def run_and_meanwhile(operation: Operation, plan: Plan, meanwhile: Callable[[], 
 
     def other() -> None:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not operation.steps.filter(name="wait", status=StepStatus.RUNNING).exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.02)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instances.errors import WavesRefused
@@ -40,6 +40,7 @@ def test_what_is_no_wave_is_refused(waves: str) -> None:
         sizes(waves, 10)
 
 
+@settings(deadline=None)
 @given(
     parts=st.lists(
         st.one_of(st.integers(1, 999).map(str), st.integers(1, 100).map("{}%".format)), min_size=1, max_size=20
