@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from celery import shared_task
 from django.conf import settings
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from deployers.errors import DeployError
 from deployers.spec import DomainSpec, VersionSpec
-from instances import audit, backups, history, looks, messages, orphans, rollouts, runner
+from instances import audit, backups, history, looks, messages, orphans, rollouts, runner, turns
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Domain, Host
 
@@ -25,17 +26,21 @@ def run_operation(operation_id: int) -> None:
 
 @shared_task(name=messages.LOOK_AFTER_HOSTS)
 def look_after_hosts() -> None:
-    """Send each host's worker its periodic look. One that cannot begin before the next is due is dropped."""
+    """Send each host's worker its periodic look."""
     for host in Host.objects.all():
-        look_after_host.apply_async((host.pk,), queue=host.queue, expires=settings.REFRESH_SECONDS)
+        look_after_host.apply_async((host.pk,), queue=host.queue, expires=settings.LOOK_EXPIRES_SECONDS)
 
 
 @shared_task(name="instances.look_after_host")
 def look_after_host(host_id: int) -> None:
-    """Read the states of one host's instances, and bring host and rows together. Runs on that host."""
+    """Read the states of one host's instances, and bring host and rows together. Runs on that host.
+
+    One that comes while another is under way does nothing: under load more of them come than can be.
+    """
     host = Host.objects.filter(pk=host_id).first()
     if host is not None:
-        looks.look_after(host)
+        with suppress(turns.NotOurTurn), turns.turn(f"look after host {host_id}"):
+            looks.look_after(host)
 
 
 @shared_task(name="instances.look_for_orphans")

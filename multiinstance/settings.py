@@ -168,16 +168,19 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "multiinstance.beat:SteadyScheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+# A message expires at a moment of the sender's clock, which is another machine's clock some seconds sooner or later. So
+# what is sent every few seconds has a minute: that many more of it do no harm, and none would leave a host alone.
+LOOK_EXPIRES_SECONDS: float = max(60.0, _values["REFRESH_SECONDS"])
 CELERY_BEAT_SCHEDULE = {
     "look after hosts": {
         "task": "instances.look_after_hosts",
         "schedule": _values["REFRESH_SECONDS"],
-        "options": {"expires": _values["REFRESH_SECONDS"]},
+        "options": {"expires": LOOK_EXPIRES_SECONDS},
     },
     "advance rollouts": {
         "task": "instances.advance_rollouts",
         "schedule": 3.0,
-        "options": {"expires": 3.0},
+        "options": {"expires": 60.0},
     },
     "forget what is old": {"task": "instances.forget_what_is_old", "schedule": 86_400.0},
     "look for orphans": {
