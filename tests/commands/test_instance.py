@@ -252,7 +252,7 @@ def test_waiting_says_when_no_worker_is_heard_of(manage: Run) -> None:
 @pytest.mark.parametrize("arguments", [[], ["unknown"], ["start"], ["stop", "x", "--timeout", "soon"], ["list", "x"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "manage.py", "instance", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=60
+        [sys.executable, "manage.py", "instance", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=240
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage: manage.py instance" in done.stderr
@@ -260,7 +260,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
 
 def test_the_exit_codes_are_in_the_help() -> None:
     done = subprocess.run(
-        [sys.executable, "manage.py", "instance", "--help"], cwd=PROJECT, capture_output=True, text=True, timeout=60
+        [sys.executable, "manage.py", "instance", "--help"], cwd=PROJECT, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0
     for code in range(5):
@@ -274,7 +274,7 @@ def test_without_a_database_the_error_says_what_to_do(tmp_path: Path) -> None:
         env={**os.environ, "DATA_DIR": str(tmp_path), "DATABASE_URL": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 1
     assert "make run" in done.stderr

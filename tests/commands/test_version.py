@@ -100,6 +100,6 @@ def test_preparing_something_unknown_lists_what_there_is(manage: Run) -> None:
 
 def test_the_word_version_is_ours_and_not_djangos() -> None:
     done = subprocess.run(
-        [sys.executable, "manage.py", "version", "--help"], cwd=PROJECT, capture_output=True, text=True, timeout=60
+        [sys.executable, "manage.py", "version", "--help"], cwd=PROJECT, capture_output=True, text=True, timeout=240
     )
     assert "prepare a version" in done.stdout

@@ -23,7 +23,9 @@ def files(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def in_image(root: Path, *argv: str) -> str:
     user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--bounding-set=-all"]
     path = "PATH=/opt/openslides/bin:/usr/bin:/bin"
-    done = subprocess.run(["chroot", root, *user, "env", "-i", path, *argv], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["chroot", root, *user, "env", "-i", path, *argv], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -61,7 +61,7 @@ def packages(tmp_path: Path) -> Path:
 
 def check(packages: Path, *addresses: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-B", HEALTHCHECK, *addresses]
-    return subprocess.run(argv, env={"PYTHONPATH": str(packages)}, capture_output=True, text=True, timeout=30)
+    return subprocess.run(argv, env={"PYTHONPATH": str(packages)}, capture_output=True, text=True, timeout=300)
 
 
 def version(release: str) -> bytes:
