@@ -1,6 +1,6 @@
 """``make chaos``: the parts, each in processes of its own, then the table.
 
-    python -m tests.chaos [--jobs N] [PART…]     races kill updates ordinary disk clock postgresql prepare booted
+    python -m tests.chaos [--jobs N] [PART…]   planted races kill updates ordinary disk clock postgresql prepare booted
 
 ROUNDS=0 is what CI does, ROUNDS=3 goes longer and deeper (see rounds.py). Ends with 1 if anything did not converge, is
 lost or has leaked, or if a part could not be run to its end. What needs root, or a program that is missing, is said and
@@ -47,6 +47,7 @@ class Part:
 COMPILER = ("cc", "gcc libc6-dev")
 POSTGRESQL = (("initdb", "postgresql"),)
 PARTS = (
+    Part("planted", ["planted"]),
     Part("races", ["races"], programs=POSTGRESQL),
     Part("kill", ["kill"]),
     Part("updates", ["updates"]),

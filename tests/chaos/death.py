@@ -39,7 +39,7 @@ TOUCHES = (
 
 
 class Moment(Enum):
-    """When the worker dies: each is one row of the table."""
+    """When the worker dies."""
 
     BEFORE = "before a step"
     AFTER = "after a step"

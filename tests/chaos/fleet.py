@@ -14,6 +14,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 OLD, NEW = "3.2", "3.3"
 PREPARATION_SECONDS = 300.0
 CONVERGENCE_SECONDS = 150.0
+SECONDS_OF_EACH = 20.0
+"""Of each operation that waits or runs, on a machine that does much else: some come one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,10 @@ class Finding:
 
 
 class Fleet(ABC):
-    """``domain``: where new instances get their addresses. ``attributes``: of each new one."""
+    """``name``: before what the table says of it. ``domain``: where new instances get their addresses.
+    ``attributes``: of each new one."""
+
+    name = ""
 
     domain = "localhost"
     attributes: dict[str, Any] = {}
@@ -66,6 +72,10 @@ class Fleet(ABC):
     def scan(self) -> list[Finding]:
         """The host against the rows, looked at until it is steady."""
 
+    def mailed(self) -> set[str] | None:
+        """To whom mail has come; None where the instances have no relay."""
+        return None
+
     def version(self, name: str) -> Version:
         from instances.models import Version
 
@@ -77,8 +87,9 @@ class Fleet(ABC):
         return list(Operation.objects.unfinished())
 
     def wait_all(self, seconds: float = CONVERGENCE_SECONDS) -> None:
-        """Until no operation waits or runs."""
-        wait_for("the end of all operations", lambda: not self.unfinished(), seconds, every=0.2)
+        """Until no operation waits or runs. ``seconds``: beside those that each one has."""
+        limit = seconds + SECONDS_OF_EACH * len(self.unfinished())
+        wait_for("the end of all operations", lambda: not self.unfinished(), limit, every=0.2)
 
     def prepare_versions(self) -> None:
         """What is created waits for its version, and a worker that is to die would find nothing that it may begin."""
@@ -124,6 +135,27 @@ class Fleet(ABC):
             if instance.removed_at is None:
                 self.wait_row(instance, instance.desired_state)
         return filed
+
+    def purge(self, instances: Collection[Instance]) -> None:
+        """Also those at which the system is at work by itself. Raises AssertionError: one could not be purged."""
+        for instance in instances:
+            wait_for(f"the purge of {instance}", partial(self._asks_for_purge, instance), CONVERGENCE_SECONDS)
+        self.wait_all()
+        for instance in instances:
+            instance.refresh_from_db()
+            if instance.removed_at is None or instance.backups.exists():
+                raise AssertionError(f"{instance} could not be purged: {instance.observed_state}")
+
+    def _asks_for_purge(self, instance: Instance) -> bool:
+        from instances import operations
+        from instances.errors import OperationRunning
+
+        instance.refresh_from_db()
+        try:
+            operations.purge(instance, operations.Request())
+        except OperationRunning:
+            return False
+        return True
 
     def wait_row(self, instance: Instance, state: str) -> None:
         def look() -> bool:

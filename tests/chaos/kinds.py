@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,15 @@ class Kind:
     """``name``: of the table. ``steps_that_take``: seconds of steps whose middle is a matter of time, by their name."""
 
     name = ""
-    steps_that_take = {"wait until OpenSlides answers": 0.8}
+    steps_that_take: Mapping[str, float] = {"wait until OpenSlides answers": 0.8}
     numbers = itertools.count(1)
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
+
+    def can_be_done(self) -> bool:
+        """Whether the fleet has all that it needs."""
+        return True
 
     def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
         """So many instances to which it can be done, out of ``pool``: those are installed and active, with OLD."""
@@ -211,7 +215,7 @@ class Restore(Kind):
 
 class Update(Kind):
     name = "update"
-    steps_that_take = {**Kind.steps_that_take, f"migrate a copy of the data to {NEW}": 1.8}
+    steps_that_take: Mapping[str, float] = {**Kind.steps_that_take, f"migrate a copy of the data to {NEW}": 1.8}
 
     def file(self, instance: Instance, request: Any) -> Operation:
         from instances import operations
@@ -227,6 +231,47 @@ class Update(Kind):
             missing = self.fleet.marks[instance.pk] - self.fleet.marks_in_archive(operation.safety_backup)
             lost += [f"{mark} in the backup before the update" for mark in missing]
         return lost
+
+
+class UpdateStopped(Update):
+    """It runs for the new version's health, and is stopped again."""
+
+    name = "update of a stopped one"
+
+    def subjects(self, pool: list[Instance], count: int) -> list[Instance]:
+        from instances import operations
+
+        chosen = super().subjects(pool, count)
+        self.fleet.do(operations.stop, chosen)
+        return chosen
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "stopped", NEW) + _incomplete(operation.safety_backup)
+
+    def wrong_if_cancelled(self, instance: Instance, operation: Operation) -> list[str]:
+        return _not(instance, "stopped", OLD)
+
+
+class Mail(Kind):
+    """Only where the fleet has a mail relay. One that is sent twice is no harm; it must come."""
+
+    name = "test mail"
+    steps_that_take: Mapping[str, float] = {}
+
+    def file(self, instance: Instance, request: Any) -> Operation:
+        from instances import operations
+
+        return operations.send_test_mail(instance, self._recipient(instance), request)
+
+    def can_be_done(self) -> bool:
+        return self.fleet.mailed() is not None
+
+    def wrong(self, instance: Instance, operation: Operation) -> list[str]:
+        found = [] if self._recipient(instance) in (self.fleet.mailed() or ()) else ["its mail has not come"]
+        return _not(instance, "active", OLD) + found
+
+    def _recipient(self, instance: Instance) -> str:
+        return f"{instance.slug}@example.org"
 
 
 class CreateFromBackup(Kind):
@@ -366,5 +411,6 @@ class Purge(Kind):
 
 
 KINDS: list[Callable[[Fleet], Kind]] = [
-    Create, Stop, Start, MakeBackup, Verify, Restore, CreateFromBackup, Update, BringBack, Remove, Purge,
+    Create, Stop, Start, Mail, MakeBackup, Verify, Restore, CreateFromBackup, Update, UpdateStopped, BringBack,
+    Remove, Purge,
 ]  # fmt: skip

@@ -6,13 +6,15 @@ the product's inside of functions.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import mailbox
 import os
-import random
 import shutil
 import sqlite3
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,27 +23,32 @@ from typing import TYPE_CHECKING, Any
 import django
 
 from tests.chaos.fleet import NEW, OLD, Finding, Fleet
+from tests.chaos.report import Report
 from tests.chaos.scan import scan
 from tests.deployers.host import VERSIONS, prepare, version
 from tests.embedded.product import Product
+from tests.observing import free_range, processes_of, wait_for
 
 if TYPE_CHECKING:
     from instances.models import Instance
 
-PORTS = 400
+ENDING_SECONDS = 15.0
 SETTINGS = {
     # What is waited for shall be the work and not the next look; and nothing is to begin by itself.
     "REFRESH_SECONDS": "0.5",
     "OPERATIONS_AT_ONCE": "10",
     "BACKUP_VERIFY_HOURS": "0",
-    "LEASE_SECONDS": "10",
+    # A worker that died here is known at once; one that lives on a busy machine must not be taken for dead.
+    "LEASE_SECONDS": "30",
     # So many instances start at the same time that the machine is busy.
     "READY_TIMEOUT": "120",
 }
 
 
 class Plant(Fleet, Product):
-    """``disk_bytes``: of a disk of its own, where it gets one (needs root)."""
+    """``disk_bytes``: of a disk of its own, where it gets one (needs root). ``inbox``: where mail comes, a Maildir."""
+
+    inbox: Path | None = None
 
     def __init__(
         self,
@@ -78,8 +85,10 @@ class Plant(Fleet, Product):
         self.wait_all()
 
     def close(self) -> list[str]:
-        """Stop it and take it away; what outlived it."""
+        """Stop it and take it away; what outlived it, and was not about to end."""
         self.stop()
+        with contextlib.suppress(AssertionError):
+            wait_for("the end of its processes", lambda: not processes_of(self.data_dir), ENDING_SECONDS)
         left = self.end_leftovers()
         if self.has_disk:
             subprocess.run(["umount", "--lazy", self.data_dir], check=True)
@@ -108,22 +117,23 @@ class Plant(Fleet, Product):
         with closing(sqlite3.connect(f"file:{dump}?mode=ro", uri=True, timeout=20)) as connection:
             return {name for (name,) in connection.execute("SELECT name FROM core_tag")}
 
+    def mailed(self) -> set[str] | None:
+        if self.inbox is None:
+            return None
+        return {str(mail["To"]) for mail in mailbox.Maildir(self.inbox, create=False)}
+
     def scan(self) -> list[Finding]:
         return scan(self.data_dir)
 
 
-def free_range() -> str:
-    """Below what the system gives out to clients (proc(5), ip_local_port_range), which would take one now and then."""
-    first = random.randrange(10_000, 32_000, PORTS)
-    return f"{first}-{first + PORTS - 1}"
-
-
 @contextmanager
-def plant(environment: Mapping[str, str] | None = None, disk_bytes: int = 0) -> Iterator[Plant]:
-    """One that runs, and is gone afterwards."""
+def plant(environment: Mapping[str, str] | None = None, disk_bytes: int = 0, *, report: Report) -> Iterator[Plant]:
+    """One that runs, and is gone afterwards; ``report`` gets what outlived it."""
     made = Plant(environment, disk_bytes)
     try:
         made.open()
         yield made
     finally:
-        made.close()
+        began = time.monotonic()
+        left = made.close()
+        report.trial("the product's end", time.monotonic() - began, leaked=left)

@@ -73,7 +73,7 @@ def trial(made: Plant, deaths: list[Point], report: Report) -> None:
     leaked = [finding.text for finding in scan(made.data_dir)]
     at = ", then ".join(str(point) for point in deaths)
     for _ in deaths:
-        report.trial("prepare: killed at different points", None if wrong else seconds, leaked=leaked, at=at)
+        report.trial("worker killed in prepare", None if wrong else seconds, leaked=leaked, at=at)
         leaked = []
     report.troubles += [f"prepare, killed {at}: {text}" for text in wrong]
 
@@ -81,7 +81,7 @@ def trial(made: Plant, deaths: list[Point], report: Report) -> None:
 def main() -> None:
     result, rounds = Path(sys.argv[1]), int(os.environ.get("ROUNDS") or 1)
     chance, report = random.Random(os.environ.get("SEED")), Report()
-    with plant(NEVER) as made:
+    with plant(NEVER, report=report) as made:
         from instances.deployment import deployer_for
         from instances.models import Version
 

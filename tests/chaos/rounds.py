@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.chaos.death import Dying, Moment, NotKilled, Point, begin
-from tests.chaos.fleet import CONVERGENCE_SECONDS, Fleet
+from tests.chaos.fleet import CONVERGENCE_SECONDS, SECONDS_OF_EACH, Fleet
 from tests.chaos.kinds import Kind, silence
 from tests.chaos.report import Report
 
@@ -77,6 +77,7 @@ class Round:
 
     def __init__(self, fleet: Fleet, kind: Kind, report: Report, rounds: int, chance: random.Random) -> None:
         self.fleet, self.kind, self.report, self.rounds, self.chance = fleet, kind, report, rounds, chance
+        self.what = f"{fleet.name}worker killed in {kind.name}"
 
     def run(self, pool: list[Instance]) -> None:
         subjects = self.kind.subjects(pool, 1)
@@ -135,8 +136,8 @@ class Round:
         return trials
 
     def _wait(self, trials: list[Trial]) -> None:
-        """Until each is as it is wanted; at most CONVERGENCE_SECONDS after the last death."""
-        deadline = time.monotonic() + CONVERGENCE_SECONDS
+        """Until each is as it is wanted; so long after the last death as Fleet.wait_all() has for so many."""
+        deadline = time.monotonic() + CONVERGENCE_SECONDS + SECONDS_OF_EACH * len(trials)
         while any(trial.seconds is None for trial in trials) and time.monotonic() < deadline:
             for trial in trials:
                 if trial.seconds is None and not self._wrong(trial):
@@ -158,14 +159,15 @@ class Round:
             if finding.instance in own:
                 own[finding.instance].leaked.append(finding.text)
             else:
-                self.report.trial(f"scan after {self.kind.name}", None, leaked=[f"{finding.text} {finding.instance}"])
+                self.report.trial(
+                    f"{self.fleet.name}scan after {self.kind.name}", None, leaked=[f"{finding.text} {finding.instance}"]
+                )
 
     def _judge(self, trial: Trial) -> None:
-        what = f"{self.kind.name}: killed {trial.point.moment.value}"
         if trial.seconds is None:
-            self.report.trouble(f"{what}, {trial.point}: {self._wrong(trial)}")
+            self.report.trouble(f"{self.what}, {trial.point}: {self._wrong(trial)}")
         lost = self.kind.lost(trial.instance, trial.operation)
-        self.report.trial(what, trial.seconds, leaked=trial.leaked, lost=lost, at=str(trial.point))
+        self.report.trial(self.what, trial.seconds, leaked=trial.leaked, lost=lost, at=str(trial.point))
 
 
 def _request() -> object:

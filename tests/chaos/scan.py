@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployers.layout import EmbeddedLayout
 from deployers.services.supervisor_rpc import Rpc
 from tests.chaos.fleet import Finding
+from tests.chaos.report import Report
 from tests.observing import listens, processes_of, wait_for
 
 if TYPE_CHECKING:
@@ -23,6 +24,20 @@ OF_AN_INSTANCE = re.compile(
 )
 PASSING = re.compile(r"\.(new|unfinished|gone|draft|aside|tmp)$|/(staging|migrate)(/|$)")
 SETTLING_SECONDS = 15.0
+
+
+Planted = list[tuple[str, str, str]]
+"""What was planted, a part of the text that must report it, and the instance's id."""
+
+
+def judge(report: Report, planted: Planted, found: Iterable[Finding], where: str = "") -> None:
+    """Each that was planted is a trial, and has converged if it was found."""
+    found = list(found)
+    for what, text, number in planted:
+        is_there = any(text in finding.text and number in (finding.instance, "") for finding in found)
+        report.trial(f"{where}planted, and found", 0.0 if is_there else None)
+        if not is_there:
+            report.trouble(f"planted, and not found: {what}")
 
 
 def steady(look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -162,7 +177,12 @@ def archives() -> Iterator[Finding]:
     for name in sorted(names ^ set(rows)):
         yield Finding(f"the archive {name}" if name in names else f"no archive {name}", name.partition("/")[0])
     for name in names & set(rows):
-        with (Path(settings.BACKUP_DIR) / name).open("rb") as stream:
+        path = Path(settings.BACKUP_DIR) / name
+        if not path.is_file():
+            # What the store knows of it is there.
+            yield Finding(f"no archive {name}", rows[name].instance_id)
+            continue
+        with path.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != rows[name].sha256:
                 yield Finding(f"the archive {name} is not what its row says", rows[name].instance_id)
     if Path(settings.BACKUP_DIR).exists():

@@ -28,6 +28,7 @@ import requests
 from tests.chaos.plant import Plant, plant
 from tests.chaos.report import Report, told
 from tests.chaos.storm import run
+from tests.observing import wait_for
 from tests.postgresql import Cluster, running_cluster
 
 DISK_BYTES = 256 << 20
@@ -126,13 +127,21 @@ def clock_set(hours: int) -> Fault:
 
     def jump(made: Plant) -> None:
         set_clock(made, hours * HOUR)
-        date = requests.get(f"{made.url}/admin/login/", timeout=30).headers["Date"]
-        seen = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
+        date = wait_for("an answer", lambda: date_of(f"{made.url}/admin/login/"), 60)
+        seen = (date - datetime.now(UTC)).total_seconds()
         assert abs(seen - hours * HOUR) < HOUR / 2, f"the clock was not set: {date}"
         time.sleep(5)
         set_clock(made, 0)
 
     return jump
+
+
+def date_of(address: str) -> datetime | None:
+    """What a server takes for the present time; None where it does not answer."""
+    try:
+        return parsedate_to_datetime(requests.get(address, timeout=30).headers["Date"])
+    except (requests.RequestException, ValueError, KeyError):
+        return None
 
 
 def set_clock(made: Plant, seconds: int) -> None:
@@ -167,8 +176,8 @@ SHORT = (
 
 
 @contextmanager
-def ordinary() -> Iterator[tuple[Plant, Faults]]:
-    with plant() as made:
+def ordinary(report: Report) -> Iterator[tuple[Plant, Faults]]:
+    with plant(report=report) as made:
         yield (
             made,
             {
@@ -184,20 +193,20 @@ def ordinary() -> Iterator[tuple[Plant, Faults]]:
 
 
 @contextmanager
-def disk() -> Iterator[tuple[Plant, Faults]]:
-    with plant(disk_bytes=DISK_BYTES) as made:
+def disk(report: Report) -> Iterator[tuple[Plant, Faults]]:
+    with plant(disk_bytes=DISK_BYTES, report=report) as made:
         yield made, {"disk full": disk_full}
 
 
 @contextmanager
-def clock() -> Iterator[tuple[Plant, Faults]]:
+def clock(report: Report) -> Iterator[tuple[Plant, Faults]]:
     """Every process of the product sees a wall clock that a file moves; the clocks that nobody sets are left alone."""
     with tempfile.TemporaryDirectory(prefix="mi-clock-") as place:
         library, file = Path(place) / "clock.so", Path(place) / "offset"
         source = Path(__file__).with_name("clock.c")
         subprocess.run(["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
         file.write_bytes(bytes(8))
-        with plant({"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(file)}) as made:
+        with plant({"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(file)}, report=report) as made:
             yield (
                 made,
                 {
@@ -208,12 +217,12 @@ def clock() -> Iterator[tuple[Plant, Faults]]:
 
 
 @contextmanager
-def postgresql() -> Iterator[tuple[Plant, Faults]]:
-    with running_cluster() as cluster, plant({"DATABASE_URL": cluster.url}) as made:
+def postgresql(report: Report) -> Iterator[tuple[Plant, Faults]]:
+    with running_cluster() as cluster, plant({"DATABASE_URL": cluster.url}, report=report) as made:
         yield made, {"control plane's PostgreSQL stopped": database_stopped(cluster)}
 
 
-PLANTS: dict[str, Callable[[], AbstractContextManager[tuple[Plant, Faults]]]] = {
+PLANTS: dict[str, Callable[[Report], AbstractContextManager[tuple[Plant, Faults]]]] = {
     "ordinary": ordinary,
     "disk": disk,
     "clock": clock,
@@ -224,7 +233,7 @@ PLANTS: dict[str, Callable[[], AbstractContextManager[tuple[Plant, Faults]]]] = 
 def main() -> None:
     result, name, rounds = Path(sys.argv[1]), sys.argv[2], int(os.environ.get("ROUNDS") or 1)
     report = Report()
-    with PLANTS[name]() as (made, faults):
+    with PLANTS[name](report) as (made, faults):
         for what, fault in faults.items():
             if sys.argv[3:] and what not in sys.argv[3:]:
                 continue

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,21 +23,53 @@ from tests.chaos.fleet import NEW, OLD
 from tests.chaos.plant import Plant, plant
 from tests.chaos.report import Report, told
 from tests.deployers.host import VERSIONS, version
-from tests.deployers.test_deployed_update import LOSES_ROWS, NO_LOGIN
+from tests.deployers.test_deployed_update import NO_LOGIN
 
 if TYPE_CHECKING:
     from instances.models import Instance, Operation
 
-MIGRATE_TIMEOUT = "6"
 SETTLING_SECONDS = 20.0
-READY_TIMEOUT = "25"
+MIGRATION, ANSWER, HEALTH = f"migrate a copy of the data to {NEW}", "wait until OpenSlides answers", "check its health"
+LOSES_A_USER = """case "$*" in *migrate*)
+    "$python" "$@" || exit 1
+    exec "$python" -c '
+import sqlite3, settings
+connection = sqlite3.connect(settings.DATABASES["default"]["NAME"])
+connection.execute("DELETE FROM users_user WHERE id = (SELECT max(id) FROM users_user)")
+connection.commit()
+';;
+esac
+exec "$python" "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A version that is broken. ``script``: in the place of its Python. ``step``: where the update must fail.
+
+    ``limits``: settings with the time-out that ends it; all else has the time that a busy machine needs.
+    """
+
+    script: str
+    step: str
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+
 BROKEN = {
-    "its migration fails": 'case "$*" in *migrate*) echo no such table; exit 1;; esac; exec "$python" "$@"',
-    "its migration hangs": 'case "$*" in *migrate*) exec sleep 1000;; esac; exec "$python" "$@"',
-    "its migration loses rows": LOSES_ROWS,
-    "its server does not start": 'case "$*" in *daphne*) echo cannot start; exit 3;; esac; exec "$python" "$@"',
-    "its server hangs": 'case "$*" in *daphne*) exec sleep 1000;; esac; exec "$python" "$@"',
-    "its login page is broken": NO_LOGIN,
+    "its migration fails": Fault(
+        'case "$*" in *migrate*) echo no such table; exit 1;; esac; exec "$python" "$@"', MIGRATION
+    ),
+    "its migration loses rows": Fault(LOSES_A_USER, HEALTH),
+    "its server does not start": Fault(
+        'case "$*" in *daphne*) echo cannot start; exit 3;; esac; exec "$python" "$@"', ANSWER
+    ),
+    "its login page is broken": Fault(NO_LOGIN, HEALTH),
+    "its migration hangs": Fault(
+        'case "$*" in *migrate*) exec sleep 1000;; esac; exec "$python" "$@"', MIGRATION, {"MIGRATE_TIMEOUT": "6"}
+    ),
+    "its server hangs": Fault(
+        'case "$*" in *daphne*) exec sleep 1000;; esac; exec "$python" "$@"', ANSWER, {"READY_TIMEOUT": "25"}
+    ),
 }
 
 SHORT = ("its migration fails", "its migration hangs", "its login page is broken")
@@ -68,11 +101,31 @@ def broken(made: Plant, script: str) -> Iterator[None]:
             (fake / directory).rmdir()
 
 
-class Trial:
-    """One update that must not be."""
+@contextmanager
+def limited(made: Plant, limits: Mapping[str, str]) -> Iterator[None]:
+    """The product with these time-outs: it is started anew with them, and with its own afterwards."""
+    if not limits:
+        yield
+        return
+    usual = made.environment
+    _start_anew(made, {**usual, **limits})
+    try:
+        yield
+    finally:
+        _start_anew(made, usual)
 
-    def __init__(self, made: Plant, instance: Instance, state: str) -> None:
-        self.plant, self.instance, self.state = made, instance, state
+
+def _start_anew(made: Plant, environment: dict[str, str]) -> None:
+    made.stop()
+    made.environment = environment
+    made.start()
+
+
+class Trial:
+    """One update that must not be. ``step``: where it must fail."""
+
+    def __init__(self, made: Plant, instance: Instance, state: str, step: str) -> None:
+        self.plant, self.instance, self.state, self.step = made, instance, state, step
         self.began = 0.0
 
     def file(self) -> Operation:
@@ -91,6 +144,8 @@ class Trial:
         found = []
         if self.operation.status != "failed":
             found.append(f"the update {self.operation.status}")
+        elif self.operation.failed_step != self.step:
+            found.append(f"the update failed at “{self.operation.failed_step}” and not at “{self.step}”")
         if self.instance.version.name != OLD:
             found.append(f"it has {self.instance.version}")
         if self.instance.desired_state != self.state:
@@ -101,31 +156,38 @@ class Trial:
         """The old version, to somebody who asks; a stopped one nothing."""
         try:
             answer = requests.get(f"http://127.0.0.1:{self.instance.port}/apps/core/version/", timeout=10)
+            release = answer.json()["openslides_version"]
         except requests.ConnectionError:
             return self.state == "stopped"
-        return self.state == "active" and answer.json()["openslides_version"] == OLD
+        except (requests.RequestException, ValueError, KeyError):
+            return False
+        return self.state == "active" and bool(release == OLD)
 
 
-def run(made: Plant, what: str, script: str, report: Report, count: int) -> None:
+def run(made: Plant, what: str, fault: Fault, report: Report, count: int) -> None:
     from instances import operations
 
     rows = made.make(count + 1, f"update-{time.time_ns() // 1_000_000}")
     made.do(operations.stop, rows[-1:])
-    trials = [Trial(made, row, "active") for row in rows[:-1]] + [Trial(made, rows[-1], "stopped")]
-    with broken(made, script):
-        for trial in trials:
-            trial.file()
-        made.wait_all()
-        ended = time.monotonic()
-    wrong = {trial: _steady(trial.wrong) for trial in trials}
-    leaked = [f"{finding.text} {finding.instance}" for finding in made.scan()]
+    trials = [Trial(made, row, "active", fault.step) for row in rows[:-1]]
+    trials.append(Trial(made, rows[-1], "stopped", fault.step))
+    with limited(made, fault.limits):
+        for row in rows:
+            made.wait_row(row, row.desired_state)
+        with broken(made, fault.script):
+            for trial in trials:
+                trial.file()
+            made.wait_all()
+            ended = time.monotonic()
+        wrong = {trial: _steady(trial.wrong) for trial in trials}
+        leaked = [f"{finding.text} {finding.instance}" for finding in made.scan()]
     for trial, found in wrong.items():
         seconds = None if found else ended - trial.began
         own = [text for text in leaked if trial.instance.pk in text] if trial is not trials[0] else leaked
         report.trial(f"update: {what}", seconds, lost=made.lost(trial.instance), leaked=own, at=trial.state)
         for text in found:
             report.trouble(f"update: {what}, {trial.state}: {text}: {trial.operation.error}")
-    made.do(operations.purge, rows)
+    made.purge(rows)
 
 
 def _steady(look: Callable[[], list[str]]) -> list[str]:
@@ -138,12 +200,12 @@ def _steady(look: Callable[[], list[str]]) -> list[str]:
 def main() -> None:
     result, rounds = Path(sys.argv[1]), int(os.environ.get("ROUNDS") or 1)
     report = Report()
-    with plant({"MIGRATE_TIMEOUT": MIGRATE_TIMEOUT, "READY_TIMEOUT": READY_TIMEOUT}) as made:
-        for what, script in BROKEN.items():
+    with plant(report=report) as made:
+        for what, fault in BROKEN.items():
             if not rounds and what not in SHORT:
                 continue
             with told(f"an update: {what}"):
-                run(made, what, script, report, max(rounds, 1))
+                run(made, what, fault, report, max(rounds, 1))
             report.save(result)
     report.save(result)
 
