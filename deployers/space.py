@@ -24,6 +24,8 @@ ARCHIVE_COPIES = 2
 def check_space(parts: Parts, spec: InstanceSpec, writes: Archive | None, reads: Archive | None, log: Log) -> None:
     """Whether an archive can be written or read, and the database replaced with a way back.
 
+    Where the backup store is on the disk of the instances, that needs room for both.
+
     Raises NoRoom (the disk of the instances, or the backup store, is too full), StoreFailed.
     """
     paths, databases = parts.layout.instance(spec.id), parts.database(spec)
@@ -33,10 +35,13 @@ def check_space(parts: Parts, spec: InstanceSpec, writes: Archive | None, reads:
     facts = reads.store.facts(reads.name) if reads is not None else None
     needed = COPIES * size + MARGIN_BYTES + (ARCHIVE_COPIES * facts.size if facts is not None else 0)
     places = [(str(parts.layout.data_dir), shutil.disk_usage(paths.directory).free, needed)]
-    if writes is not None:
-        free = writes.store.free_bytes()
-        if free is not None:
-            places.append(("the backup store", free, size + media + MARGIN_BYTES))
+    room = writes.store.room() if writes is not None else None
+    if room is not None:
+        if room.device == os.stat(paths.directory).st_dev:
+            place, free, needed = places.pop()
+            places.append((f"{place} and the backup store", min(free, room.free), needed + size + media))
+        else:
+            places.append(("the backup store", room.free, size + media + MARGIN_BYTES))
     for place, free, needed in places:
         log(f"{place}: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are needed.\n")
         if free < needed:

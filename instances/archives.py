@@ -10,6 +10,8 @@ from deployers.backups.folder import FolderStore
 from deployers.backups.store import BackupStore
 from deployers.errors import StoreFailed
 
+MEMORY = "backup-folder"
+"""In DATA_DIR: which BACKUP_DIR was used."""
 MISSING_LIBRARY = (
     "BACKUP_S3_BUCKET is set, but django-storages with boto3 is not installed. Install it: "
     ".venv/bin/pip install -r requirements/production.txt"
@@ -19,7 +21,9 @@ MISSING_LIBRARY = (
 def store() -> BackupStore:
     """The backup store that the settings name. Raises StoreFailed when its library is not installed."""
     if not settings.BACKUP_S3_BUCKET:
-        return FolderStore(settings.BACKUP_DIR)
+        # The one below DATA_DIR is ours to make; another one may be a disk's, which is not always there.
+        memory = settings.DATA_DIR / MEMORY if settings.BACKUP_DIR_IS_GIVEN else None
+        return FolderStore(settings.BACKUP_DIR, memory)
     return _s3_store(
         settings.BACKUP_S3_BUCKET,
         settings.BACKUP_S3_PREFIX,

@@ -14,7 +14,7 @@ from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
 from deployers.backups.folder import FACTS, HashingWriter
-from deployers.backups.store import ArchiveFacts
+from deployers.backups.store import ArchiveFacts, Room
 from deployers.errors import ArchiveMissing, StoreFailed
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ PART_BYTES = 8 << 20
 """Of the first parts. S3 takes 5 MiB to 5 GiB for each but the last."""
 PARTS_OF_ONE_SIZE = 500
 """S3 takes 10,000 parts at most, so they grow: 500 of 8 MiB, 500 of 16 MiB, …; the 5,000th ends at 4 TB."""
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 60.0
-TRIES = 5
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+TRIES = 3
+"""A store that cannot be reached is given up after a quarter of a minute, one that stops in the middle after one and a
+half. A part that is sent takes as long as it takes: each piece of it has its own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class S3Store:
             keys |= {key for key, _ in self._uploads(self.bucket.prefix)}
         return sorted({key.removeprefix(self.bucket.prefix).removesuffix(FACTS) for key in keys})
 
-    def free_bytes(self) -> int | None:
+    def room(self) -> Room | None:
         return None
 
     def _uploads(self, prefix: str) -> list[tuple[str, str]]:

@@ -229,6 +229,7 @@ INSTANCE_PORTS = range(_first, _last + 1)
 # Backups
 
 BACKUP_DIR = Path(_values["BACKUP_DIR"] or DATA_DIR / "backups").expanduser().absolute()
+BACKUP_DIR_IS_GIVEN = bool(_values["BACKUP_DIR"])
 BACKUP_S3_BUCKET: str = _values["BACKUP_S3_BUCKET"]
 BACKUP_S3_ENDPOINT: str = _values["BACKUP_S3_ENDPOINT"]
 BACKUP_S3_REGION: str = _values["BACKUP_S3_REGION"]

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from deployers.backups.store import ArchiveFacts
+from deployers.backups.store import ArchiveFacts, Room
 from deployers.errors import ArchiveMissing, StoreFailed
 from deployers.files import PRIVATE_FILE, make_private_directory, write_private
 
 FACTS = ".json"
 UNFINISHED = ".unfinished"
+MARK = ".openslides-backups"
 
 
 class HashingWriter:
@@ -43,15 +44,21 @@ class FolderStore:
     """Archives as files below ``folder``; beside each its size and SHA-256 as ``NAME.json``.
 
     An archive that is being written has another name, so one that is there under its own name is complete.
+
+    ``memory``: of a folder that somebody else makes, and mounts; a file that is elsewhere, in which it is noted when it
+    was used. From then on it is known by the mark in it: without its disk there is an empty directory in its place, or
+    none, in which nothing must be written, missed or deleted.
     """
 
     folder: Path
+    memory: Path | None = None
 
     @contextmanager
     def write(self, name: str) -> Iterator[BinaryIO]:
         path = self._path(name)
+        self._check()
         with self._failures():
-            make_private_directory(self.folder)
+            self._make()
             make_private_directory(path.parent)
             _sync(self.folder)
             self._delete(path)
@@ -77,6 +84,7 @@ class FolderStore:
 
     @contextmanager
     def read(self, name: str) -> Iterator[BinaryIO]:
+        self._check()
         try:
             stream = self._path(name).open("rb")
         except FileNotFoundError:
@@ -88,6 +96,7 @@ class FolderStore:
 
     def facts(self, name: str) -> ArchiveFacts | None:
         path = self._path(name)
+        self._check()
         try:
             size = path.stat().st_size
             known = json.loads(_beside(path).read_text(encoding="utf-8"))
@@ -99,12 +108,14 @@ class FolderStore:
 
     def delete(self, name: str) -> None:
         path = self._path(name)
+        self._check()
         with self._failures():
             self._delete(path)
             if path.parent != self.folder and path.parent.is_dir() and not any(path.parent.iterdir()):
                 path.parent.rmdir()
 
     def names(self) -> list[str]:
+        self._check()
         if not self.folder.exists():
             return []
         with self._failures():
@@ -113,13 +124,45 @@ class FolderStore:
                 for path in self.folder.rglob("*")
                 if path.is_file()
             }
-        return sorted(found)
+        return sorted(found - {MARK})
 
-    def free_bytes(self) -> int | None:
+    def room(self) -> Room | None:
+        self._check()
         with self._failures():
-            make_private_directory(self.folder)
+            self._make()
             state = os.statvfs(self.folder)
-        return state.f_bavail * state.f_frsize
+            return Room(state.f_bavail * state.f_frsize, os.stat(self.folder).st_dev)
+
+    def _check(self) -> None:
+        """Raises StoreFailed when the folder is somebody's to mount, and it is not that one."""
+        if self.memory is None:
+            return
+        if not self.folder.is_dir():
+            raise StoreFailed(f"the folder {self.folder} is not there; mount its disk, or make it (docs/backups.md)")
+        with self._failures():
+            if not (self.folder / MARK).exists() and self._was_used():
+                raise StoreFailed(
+                    f"the folder {self.folder} is not the one that was used before: it has no file {MARK}. Is its disk "
+                    "mounted? If it is another one, and shall be used from now on, make that file: "
+                    f"touch {self.folder / MARK}"
+                )
+
+    def _was_used(self) -> bool:
+        assert self.memory is not None
+        try:
+            return self.memory.read_text(encoding="utf-8").strip() == str(self.folder)
+        except FileNotFoundError:
+            return False
+
+    def _make(self) -> None:
+        """The folder, where it is ours to make; and what it will be known by."""
+        if self.memory is None:
+            make_private_directory(self.folder)
+            return
+        if not (self.folder / MARK).exists():
+            write_private(self.folder / MARK, "The archives of backups of OpenSlides instances.\n")
+        if not self._was_used():
+            write_private(self.memory, f"{self.folder}\n")
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -15,6 +15,14 @@ class ArchiveFacts:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is free on a disk, in bytes. ``device``: which one (stat(2), st_dev)."""
+
+    free: int
+    device: int
+
+
 class BackupStore(Protocol):
     """Keeps archives by name. An archive is there as a whole or not at all, also after a crash."""
 
@@ -41,8 +49,8 @@ class BackupStore(Protocol):
         """Every archive in it, complete or not. Raises StoreFailed."""
         ...
 
-    def free_bytes(self) -> int | None:
-        """Room for more; None when that is nothing to worry about."""
+    def room(self) -> Room | None:
+        """Room for more; None when that is nothing to worry about. Raises StoreFailed."""
         ...
 
 

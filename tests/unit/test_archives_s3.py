@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +20,7 @@ from deployers.backups.archive import Manifest
 from deployers.backups.folder import FolderStore
 from deployers.backups.store import Archive
 from deployers.errors import ArchiveDamaged, ArchiveMissing, StoreFailed
-from instances import archives
+from instances import archives, archives_s3
 from instances.archives_s3 import S3Store, bucket
 
 NAME = "a/2026-11-23T10-00-00Z-manual-0123abcd.tar"
@@ -194,3 +196,14 @@ print(count)
     done = subprocess.run([sys.executable, "-c", script, endpoint], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert int(done.stdout) == 200 << 20
+
+
+def test_a_store_that_takes_the_connection_and_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives_s3, "READ_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        store = S3Store(bucket("backups", "", endpoint, "us-east-1", **KEYS))
+        began = time.monotonic()
+        with pytest.raises(StoreFailed, match="timeout"):
+            store.facts(NAME)
+    assert time.monotonic() - began < 30
