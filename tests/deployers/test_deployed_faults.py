@@ -29,10 +29,7 @@ from tests.observing import processes_of, wait_for
 def test_a_template_that_is_gone_is_named_and_nothing_is_left(host: Host) -> None:
     spec = host.spec()
     link = host.data_dir / "versions" / spec.version.directory_name
-    link.unlink()
-    link.mkdir()
-    (link / "prepared.json").symlink_to(VERSIONS / link.name / "prepared.json")
-    (link / "venv").symlink_to(VERSIONS / link.name / "venv")
+    (link / "template.sqlite").unlink()
     with pytest.raises(NotPrepared, match=r"template\.sqlite"):
         run(host.deployer.create(spec))
     assert host.nothing_left_of(spec)
@@ -61,9 +58,9 @@ def test_the_superadmins_name_is_refused_for_the_local_administrator(host: Host)
 def test_a_process_that_is_killed_comes_back(host: Host) -> None:
     spec = host.create()
     pid = host.pid(spec)
-    wait_for("running", lambda: host.deployer.states()[spec.id] == UnitState.RUNNING, 20)
+    wait_for("running", lambda: host.deployer.states()[spec.id] == UnitState.RUNNING, 90)
     os.kill(pid, signal.SIGKILL)
-    wait_for("another process", lambda: set(processes_of(host.directory(spec))) not in ({pid}, set()), 20)
+    wait_for("another process", lambda: set(processes_of(host.directory(spec))) not in ({pid}, set()), 90)
     run(host.deployer.start(spec))
     assert Browser(host.deployer.url(spec.location)).version() == "3.3"
     run(host.deployer.remove(spec))
@@ -73,7 +70,7 @@ def test_a_process_that_cannot_start_is_given_up_and_stopped_when_stopped(host: 
     spec = host.create()
     (host.directory(spec) / "settings.py").write_text("raise SystemExit('broken by hand')\n")
     os.kill(host.pid(spec), signal.SIGKILL)
-    wait_for("given up", lambda: host.services.has_given_up(spec.id), 40)
+    wait_for("given up", lambda: host.services.has_given_up(spec.id), 180)
     assert host.deployer.states()[spec.id] == UnitState.FAILED
     run(host.deployer.stop(spec))
     assert host.deployer.states()[spec.id] == UnitState.STOPPED
@@ -95,7 +92,7 @@ def test_an_instance_that_does_not_get_ready_is_reported_with_its_log(host: Host
 def test_time_to_get_ready_is_limited(host: Host) -> None:
     host.use(timeouts=Timeouts(ready=0.1))
     spec = host.spec()
-    with pytest.raises(NotReady, match="within 0 s"):
+    with pytest.raises(NotReady, match=r"within \d+ s"):
         run(host.deployer.create(spec))
     host.use()
     assert host.nothing_left_of(spec)
@@ -169,7 +166,7 @@ def test_nothing_outlives_a_killed_supervisord(prepared: None) -> None:
         assert host.supervisord is not None
         host.supervisord.kill()
         host.supervisord.wait()
-        wait_for("no process", lambda: not processes_of(host.directory(spec)), 10)
+        wait_for("no process", lambda: not processes_of(host.directory(spec)), 60)
         host.start()
         assert host.deployer.states()[spec.id] == UnitState.STOPPED
         run(host.deployer.start(spec))

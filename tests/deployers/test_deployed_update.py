@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tests.deployers.host import (
     Browser,
     Host,
     and_then_fails,
+    link_version,
     run,
     version,
 )
@@ -44,7 +46,7 @@ def fake_version(host: Host, script: str) -> None:
     """Put a 3.3 into the host whose Python is ``script``, a shell script; ``$python`` is the real one."""
     real = VERSIONS / version("3.3").directory_name
     fake = host.data_dir / "versions" / version("3.3").directory_name
-    fake.unlink()
+    shutil.rmtree(fake)
     (fake / "venv" / "bin").mkdir(parents=True)
     for name in ("prepared.json", "template.sqlite", "static", "venv/lib"):
         (fake / name).symlink_to(real / name)
@@ -58,9 +60,9 @@ def genuine(host: Host) -> Path:
     """Puts the real 3.3 back after the test."""
     link = host.data_dir / "versions" / version("3.3").directory_name
     yield link  # type: ignore[misc]
-    if not link.is_symlink():
+    if not (link / "venv").is_symlink():
         os.rename(link, host.data_dir / "versions" / f"fake-{host.made}")
-        link.symlink_to(VERSIONS / link.name)
+        link_version(link)
 
 
 @pytest.mark.parametrize("release", ["3.2", "2.3"])
@@ -120,6 +122,16 @@ exec "$python" "$@"
 """
 
 
+def within(limits: Timeouts, host: Host, spec: InstanceSpec, running: bool) -> Plan:
+    """The plan of an update that is under these limits, while its going back is not."""
+
+    def plan(**settings: Timeouts) -> Plan:
+        host.use(**settings)
+        return host.deployer.update(spec, version("3.3"), token="9", archive=host.archive("update"), running=running)
+
+    return tuple(replace(step, undo=other.undo) for step, other in zip(plan(timeouts=limits), plan(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("script", "error"),
     [
@@ -152,9 +164,9 @@ def test_a_failed_update_brings_the_old_version_and_data_back(
     if not running:
         run(host.deployer.stop(spec))
     fake_version(host, script)
-    host.use(timeouts=Timeouts(ready=12, migrate=30 if error is not CommandTimedOut else 2))
+    limits = Timeouts(ready=12 if error is NotReady else 240, migrate=2 if error is CommandTimedOut else 600)
     with pytest.raises(error):
-        run(host.deployer.update(spec, version("3.3"), token="9", archive=host.archive("update"), running=running))
+        run(within(limits, host, spec, running))
     assert (host.deployer.states()[spec.id] == UnitState.STOPPED) is not running
     if not running:
         run(host.deployer.start(spec))
@@ -162,7 +174,6 @@ def test_a_failed_update_brings_the_old_version_and_data_back(
     assert after.version() == "3.2"
     assert after.topics() == ["A topic from before"]
     assert not list((host.directory(spec) / "previous").iterdir())
-    host.use()
     run(host.deployer.remove(spec))
 
 
@@ -289,11 +300,13 @@ def test_nobody_comes_in_before_the_health_check(host: Host, front: Front, runni
     front.shown.clear()
     plan = front.update(spec, "16", running)
     run(plan)
+    serving = [step.serving for step in plan if step.serving is not None]
     if running:
         assert front.shown == [("being updated", "3.2"), ("instance", "3.3")]
+        assert serving == [Serving.ENDS, Serving.RETURNS]
     else:
         assert front.shown == [("being updated", "nobody"), ("instance", "nobody"), ("inactive", "nobody")]
-    assert [step.serving for step in plan if step.serving is not None] == [Serving.ENDS, Serving.RETURNS]
+        assert serving == [Serving.RETURNS]
     run(host.deployer.remove(spec))
 
 

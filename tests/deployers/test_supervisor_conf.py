@@ -114,11 +114,11 @@ def test_supervisord_runs_in_a_directory_with_an_awkward_name() -> None:
         process = subprocess.Popen([sys.executable, "-m", "supervisor.supervisord", "-c", conf])
         try:
             deployer = embedded_deployer(EmbeddedSettings(data_dir))
-            deployer.parts.services.wait_until_answering(15)  # type: ignore[attr-defined]
+            deployer.parts.services.wait_until_answering(90)  # type: ignore[attr-defined]
             assert deployer.states() == {}
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(90)
 
 
 def test_a_socket_with_too_long_a_path_is_refused_with_what_to_do() -> None:
