@@ -13,13 +13,16 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Greatest
+from django.utils import timezone
 
 from deployers.errors import StoreFailed
 from instances import operations, retention
 from instances.archives import store
 from instances.choices import BackupReason, OperationKind, Origin, Outcome
 from instances.errors import BackupInUse, OperationRefused
-from instances.models import ActionLock, Backup, Domain, Instance, Operation
+from instances.models import ActionLock, Backup, Domain, Host, Instance, Operation
+from instances.models.host import HEARD_WITHIN
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +80,9 @@ def expire(now: datetime) -> int:
 
 def settle(now: datetime) -> None:
     """Complete rows whose archive is there after all, and delete those without one. Raises StoreFailed."""
-    left = Backup.objects.filter(completed_at=None, created_at__lte=now - SETTLED_AFTER).exclude(retention.in_use())
+    # Made long ago; or, where the clock was set back since, in a time to come.
+    new = (now - SETTLED_AFTER, now + SETTLED_AFTER)
+    left = Backup.objects.filter(completed_at=None).exclude(created_at__range=new).exclude(retention.in_use())
     for backup in left.select_related("instance")[:AT_ONCE]:
         facts = store().facts(backup.name)
         if facts is None:
@@ -88,11 +93,12 @@ def settle(now: datetime) -> None:
 
 
 def complete(backup: Backup, size: int, sha256: str, completed_at: datetime) -> None:
-    """Write down that the archive is there, and until when it is kept."""
+    """Write down that the archive is there, and until when it is kept; unless the row was deleted meanwhile."""
     backup.size, backup.sha256, backup.completed_at = size, sha256, completed_at
     backup.expires_at = retention.expiry(BackupReason(backup.reason), completed_at)
-    backup.save(update_fields=["size", "sha256", "completed_at", "expires_at"])
-    retention.let_surplus_expire(backup)
+    known = {"size": size, "sha256": sha256, "completed_at": completed_at, "expires_at": backup.expires_at}
+    if Backup.objects.filter(pk=backup.pk).update(**known):
+        retention.let_surplus_expire(backup)
 
 
 def file_due(now: datetime) -> list[Operation]:
@@ -165,19 +171,28 @@ def due_since(
 def verify_next(now: datetime) -> Operation | None:
     """Ask for the verification of one backup, if it is time and none is under way; three queries at most if not.
 
-    Of the instance for which that was done longest ago (or never), the newest one.
+    Of the instance for which that was done or tried longest ago (or never), the newest one. A host that is not heard of
+    verifies nothing, and keeps no other from it.
     """
     if not settings.BACKUP_VERIFY_HOURS:
         return None
-    earlier = Operation.objects.filter(kind=OperationKind.VERIFY, requested_via=Origin.SYSTEM)
+    heard = Host.objects.filter(last_seen__range=(timezone.now() - HEARD_WITHIN, timezone.now() + HEARD_WITHIN))
+    earlier = Operation.objects.filter(kind=OperationKind.VERIFY, requested_via=Origin.SYSTEM).exclude(
+        ~Q(host__in=heard), finished_at=None
+    )
     since = now - timedelta(hours=settings.BACKUP_VERIFY_HOURS)
     if earlier.filter(created_at__gt=since).exists() or earlier.filter(finished_at=None).exists():
         return None
     newer = Backup.objects.complete().filter(instance=OuterRef("instance"), completed_at__gt=OuterRef("completed_at"))
+    tried = Operation.objects.filter(
+        kind=OperationKind.VERIFY, requested_via=Origin.SYSTEM, backup__instance=OuterRef("instance")
+    ).order_by("-created_at")
     backup = (
         Backup.objects.complete()
+        .filter(host__in=heard)
         .exclude(Exists(newer))
-        .annotate(last=Max("instance__backups__verified_at"))
+        .annotate(done=Max("instance__backups__verified_at"), tried=Subquery(tried.values("created_at")[:1]))
+        .annotate(last=Coalesce(Greatest("done", "tried"), "done", "tried"))
         .select_related("version", "host", "instance__domain")
         .order_by(F("last").asc(nulls_first=True), "completed_at")
         .first()

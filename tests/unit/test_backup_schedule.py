@@ -13,7 +13,7 @@ from django.utils import timezone
 from instances import backups, operations
 from instances.backups import due_since, slot
 from instances.choices import BackupReason, OperationKind, Origin, Outcome
-from instances.models import ActionLock, Backup, Instance, Operation
+from instances.models import ActionLock, Backup, Host, Instance, Operation
 from instances.models.instance import new_instance_id
 from tests.factories import make_backup, make_domain, make_host, make_installed, make_instance, make_version
 
@@ -159,6 +159,41 @@ def test_the_instance_that_was_not_verified_for_longest_has_its_newest_backup_ve
     second = backups.verify_next(now + 25 * HOUR)
     assert second is not None
     assert second.backup == third
+
+
+@pytest.mark.django_db
+def test_a_host_that_is_dead_keeps_no_other_from_verifying(settings: Any) -> None:
+    settings.BACKUP_VERIFY_HOURS = 24
+    now = timezone.now()
+    dead, alive = make_host(), make_host()
+    make_backup(instance=make_installed(host=dead))
+    first = backups.verify_next(now)
+    assert first is not None
+    assert first.host == dead
+    Host.objects.filter(pk=dead.pk).update(last_seen=now - HOUR)
+    assert backups.verify_next(now) is None  # there is no backup of a host that could
+    backup = make_backup(instance=make_installed(host=alive))
+    make_backup(instance=make_installed(host=dead))
+    second = backups.verify_next(now)
+    assert second is not None
+    assert second.backup == backup
+    assert backups.verify_next(now + 30 * HOUR) is None  # that one is not finished
+
+
+@pytest.mark.django_db
+def test_one_that_cannot_be_verified_just_now_lets_others_have_their_turn(settings: Any) -> None:
+    """Its store is away, for example: that says nothing of it, so it stays the one not verified for longest."""
+    settings.BACKUP_VERIFY_HOURS = 24
+    now = timezone.now()
+    make_backup(instance=make_installed(), completed_at=now - 2 * HOUR)
+    other = make_backup(instance=make_installed(), completed_at=now - HOUR)
+    first = backups.verify_next(now)
+    assert first is not None
+    assert first.backup != other
+    end(first, Outcome.FAILED)
+    second = backups.verify_next(now + 25 * HOUR)
+    assert second is not None
+    assert second.backup == other
 
 
 @pytest.mark.django_db

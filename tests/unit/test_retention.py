@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from deployers.backups.folder import FolderStore
+from deployers.backups.store import ArchiveFacts
 from deployers.errors import StoreFailed
 from instances import archives, backups, operations, retention
 from instances.choices import BackupReason, OperationKind, Outcome
@@ -152,6 +153,28 @@ def test_when_the_store_fails_the_backup_stays_as_it_was(settings: Any, tmp_path
         backups.delete(backup)
     after = Backup.objects.get()
     assert (after.completed_at, after.size) == (before.completed_at, before.size)
+
+
+def test_a_row_that_is_deleted_while_it_is_settled_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process deletes the backup, and takes its time: it is not complete then, and its archive is there."""
+    backup = put(make_backup(completed_at=None, created_at=NOW - timedelta(days=1)))
+    facts = FolderStore.facts
+
+    def look_and_meanwhile(self: FolderStore, name: str) -> ArchiveFacts | None:
+        found = facts(self, name)
+        Backup.objects.filter(pk=backup.pk).delete()
+        return found
+
+    monkeypatch.setattr(FolderStore, "facts", look_and_meanwhile)
+    backups.settle(NOW)
+    assert not Backup.objects.exists()
+
+
+def test_one_that_was_made_before_the_clock_was_set_back_is_settled() -> None:
+    make_backup(completed_at=None, created_at=NOW + timedelta(days=1))
+    making = make_backup(completed_at=None, created_at=NOW)
+    backups.settle(NOW)
+    assert list(Backup.objects.all()) == [making]
 
 
 def test_a_deletion_that_was_cut_off_is_settled(store: FolderStore) -> None:
