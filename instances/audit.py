@@ -49,6 +49,7 @@ SEEN_BY_THE_SYSTEM = [
 
 _via: ContextVar[str] = ContextVar("via", default=Origin.SYSTEM.value)
 _who: ContextVar[str] = ContextVar("who", default="")
+_token: ContextVar[str] = ContextVar("token", default="")
 
 
 def register() -> None:
@@ -72,6 +73,8 @@ def register() -> None:
     follow(models.Domain, "problem")
     follow(models.Host, "last_seen")
     follow(models.ActionLock)
+    # Its user stands in its name.
+    follow(models.ApiToken, "digest", "token_key", "created", "user")
     follow(get_user_model(), "last_login", many=("groups", "user_permissions"))
     follow(Group, many=("permissions",))
     auditlog.register(models.Operation, include_fields=["kind", "instance", "version", "backup", "not_before"])
@@ -86,11 +89,14 @@ def hide(value: str) -> str:
 
 
 def _add_origin(sender: type[Model], instance: LogEntry, **kwargs: Any) -> None:
-    """By which way it came, and who it was: the user, or that of the operating system where nobody had logged in."""
+    """By which way it came, with which API token, and who it was: the user, or that of the operating system where
+    nobody had logged in."""
     found = dict(instance.additional_data or {})
     found.setdefault("via", _via.get())
     if _who.get():
         found.setdefault("who", _who.get())
+    if _token.get():
+        found.setdefault("token", _token.get())
     instance.additional_data = found
 
 
@@ -108,12 +114,14 @@ class AuditMiddleware:
         actor = user if user is not None and user.is_authenticated else None
         via = _via.set(Origin.API if request.path.startswith("/api") else Origin.ADMIN)
         who = _who.set(actor.get_username() if actor is not None else "")
+        token = _token.set("")
         try:
             with set_extra_data({"actor": actor, "remote_addr": remote_address(request)}):
                 return self.get_response(request)
         finally:
             _via.reset(via)
             _who.reset(who)
+            _token.reset(token)
 
 
 def remote_address(request: HttpRequest) -> str | None:
@@ -124,12 +132,13 @@ def remote_address(request: HttpRequest) -> str | None:
     return request.META.get("REMOTE_ADDR") or None
 
 
-def identify(user: User) -> None:
-    """This request's user, who was authenticated after the middleware (HTTP Basic)."""
+def identify(user: User, token: str = "") -> None:
+    """This request's user, who was authenticated after the middleware (HTTP Basic, or an API token of that name)."""
     context = auditlog_value.get(None)
     if context is not None:
         context["actor"] = user
         _who.set(user.get_username())
+        _token.set(token)
 
 
 @contextmanager
@@ -179,6 +188,11 @@ def via(entry: LogEntry) -> Origin | None:
     """By which way; None where that was not written down."""
     found = (entry.additional_data or {}).get("via")
     return Origin(found) if found in Origin.values else None
+
+
+def token(entry: LogEntry) -> str:
+    """The name of the API token that it was done with; empty where it was none."""
+    return str((entry.additional_data or {}).get("token") or "")
 
 
 def changes(entry: LogEntry) -> dict[str, tuple[str | None, str | None]]:

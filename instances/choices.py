@@ -224,6 +224,19 @@ class RolloutItemStatus(TextChoices):
         ]
 
 
+class TokenState(TextChoices):
+    """Whether somebody can sign in with an API token."""
+
+    VALID = "valid", _("valid")
+    EXPIRED = "expired", _("expired")
+    LOCKED_OUT = "locked_out", _("its user may not sign in")
+
+    @property
+    def badge(self) -> str:
+        """The colour of the badge, as in :attr:`State.badge`."""
+        return {"valid": "success", "expired": "warning", "locked_out": "danger"}[self.value]
+
+
 class OrphanKind(TextChoices):
     """What can be on a host without an instance that owns it."""
 

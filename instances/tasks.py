@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from deployers.errors import DeployError
 from deployers.spec import DomainSpec, VersionSpec
-from instances import audit, backups, history, looks, messages, orphans, rollouts, runner, turns
+from instances import audit, backups, history, looks, messages, orphans, rollouts, runner, tokens, turns
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Domain, Host
 
@@ -68,9 +68,10 @@ def _look_for_orphans(host: Host) -> None:
 
 @shared_task(name="instances.forget_what_is_old")
 def forget_what_is_old() -> None:
-    """Once a day: the log and the history of states, as long as the settings say."""
+    """Once a day: the log and the history of states, as long as the settings say; expired API tokens."""
     audit.prune()
     history.prune()
+    tokens.prune()
 
 
 @shared_task(name=messages.REMOVE_ORPHANS)

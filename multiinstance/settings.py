@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "rest_framework_json_api",
+    "knox",
     "django_filters",
     "auditlog",
     "instances",
@@ -270,6 +271,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "instances.api.errors.exception_handler",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "instances.api.authentication.BasicAuthentication",
+        "instances.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["instances.api.permissions.StaffModelPermissions"],
@@ -296,6 +298,16 @@ REST_FRAMEWORK = {
     # Not "url": that is an attribute of instances, their own address.
     "URL_FIELD_NAME": "self_link",
 }
+KNOX_TOKEN_MODEL = "instances.ApiToken"
+REST_KNOX = {
+    # RFC 6750
+    "AUTH_HEADER_PREFIX": "Bearer",
+    # By this a token that was published by mistake is found, by people and by scanners.
+    "TOKEN_PREFIX": "osmi_",
+}
+# Its own would make a table for the model in whose place there is ours.
+MIGRATION_MODULES = {"knox": None}
+
 # The seed's attribute names have underscores.
 JSON_API_FORMAT_FIELD_NAMES = False
 
@@ -435,6 +447,12 @@ UNFOLD = {
                         "icon": "group",
                         "link": reverse_lazy("admin:auth_group_changelist"),
                         "permission": "instances.admin.permissions.groups",
+                    },
+                    {
+                        "title": _("API tokens"),
+                        "icon": "key",
+                        "link": reverse_lazy("admin:instances_apitoken_changelist"),
+                        "permission": "instances.admin.permissions.tokens",
                     },
                 ],
             },

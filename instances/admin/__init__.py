@@ -14,6 +14,7 @@ from instances.admin import (
     operations,
     orphans,
     rollouts,
+    tokens,
     versions,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "operations",
     "orphans",
     "rollouts",
+    "tokens",
     "versions",
 ]

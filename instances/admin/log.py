@@ -66,8 +66,8 @@ class LogAdmin(ModelAdmin[LogEntry]):
         ("content_type", RelatedDropdownFilter),
         ("actor", RelatedDropdownFilter),
     )
-    search_fields = ("object_repr", "actor__username", "remote_addr")
-    search_help_text = _("Name of what was changed, user name or address")
+    search_fields = ("object_repr", "actor__username", "additional_data__token", "remote_addr")
+    search_help_text = _("Subject, user, API token or address")
     list_select_related = ("actor", "content_type")
     list_per_page = 50
     date_hierarchy = "timestamp"
@@ -107,6 +107,8 @@ class LogAdmin(ModelAdmin[LogEntry]):
     @admin.display(description=_("via"))
     def via(self, entry: LogEntry) -> str:
         found = audit.via(entry)
+        if token := audit.token(entry):
+            return gettext("API, with the token %(name)s") % {"name": token}
         return str(found.label) if found is not None else "–"
 
     @admin.display(description=_("address"))

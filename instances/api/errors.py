@@ -112,7 +112,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     if objects is None:
         return None
     if auth_header := getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = auth_header
+        headers["WWW-Authenticate"] = auth_header + getattr(error, "challenge", "")
     return Response(objects, status=int(objects[0]["status"]), headers=headers)
 
 

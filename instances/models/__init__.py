@@ -10,10 +10,12 @@ from instances.models.operation import Operation, OperationStep
 from instances.models.orphan import Orphan
 from instances.models.rollout import Rollout, RolloutItem
 from instances.models.state_change import StateChange
+from instances.models.token import ApiToken
 from instances.models.version import Version
 
 __all__ = [
     "ActionLock",
+    "ApiToken",
     "Backup",
     "Blob",
     "Domain",

@@ -31,6 +31,7 @@ LISTS = [
     *(f"admin:instances_{name}_changelist" for name in ("instance", "operation", "version", "domain", "host", "blob")),
     "admin:auth_user_changelist",
     "admin:auth_group_changelist",
+    "admin:instances_apitoken_changelist",
 ]
 
 

@@ -26,8 +26,9 @@ RESOURCES = {
     "actionlock": "locks",
     "user": "users",
     "group": "groups",
+    "apitoken": "api-tokens",
 }
-"""What is written down, by the name of its model. Users and groups have no address in the API."""
+"""What is written down, by the name of its model. Users, groups and API tokens have no address in the API."""
 
 
 class AuditSerializer(ModelSerializer):  # type: ignore[misc]
@@ -44,6 +45,7 @@ class AuditSerializer(ModelSerializer):  # type: ignore[misc]
     changes = serializers.SerializerMethodField()
     via = serializers.SerializerMethodField()
     who = serializers.SerializerMethodField()
+    token = serializers.SerializerMethodField()
     remote_address = serializers.IPAddressField(source="remote_addr", read_only=True)
 
     class Meta:
@@ -61,6 +63,7 @@ class AuditSerializer(ModelSerializer):  # type: ignore[misc]
             "changes",
             "via",
             "who",
+            "token",
             "remote_address",
         ]
         read_only_fields = fields
@@ -91,3 +94,7 @@ class AuditSerializer(ModelSerializer):  # type: ignore[misc]
 
     def get_who(self, entry: LogEntry) -> str | None:
         return audit.who(entry) or None
+
+    def get_token(self, entry: LogEntry) -> str | None:
+        """The name of the API token that it was done with."""
+        return audit.token(entry) or None

@@ -47,6 +47,7 @@ class AuditFilters(django_filters.FilterSet):  # type: ignore[misc]
         choices=[(name, name) for name in RESOURCES.values()], method="filter_resource_type"
     )
     via = django_filters.ChoiceFilter(choices=Origin.choices, field_name="additional_data__via")
+    token = django_filters.CharFilter(field_name="additional_data__token")
     since = MomentFilter(field_name="timestamp", lookup_expr="gte")
     until = MomentFilter(field_name="timestamp", lookup_expr="lt")
 

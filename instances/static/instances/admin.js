@@ -6,6 +6,7 @@
  * [data-badges-url]: a list; the badges of all its rows are asked for as JSON, in one request.
  * [data-plan-url]: a form; what its values come to is asked for as HTML while they are changed.
  * [data-credentials-url]: passwords, which are asked for when somebody wants to see them.
+ * [data-copy-of]: a button that copies the text of the element with that id.
  */
 
 const BUSY_MS = 700;
@@ -162,6 +163,15 @@ async function copy(text, place) {
   document.execCommand("copy");
 }
 
+function copyOnClick(button, place, copied) {
+  const label = button.textContent;
+  button.addEventListener("click", async () => {
+    await copy(place.textContent, place);
+    button.textContent = copied;
+    window.setTimeout(() => (button.textContent = label), 1500);
+  });
+}
+
 function credentialLine(account, list) {
   const line = element("div", "mi-credential");
   line.append(element("span", "mi-credential-account", account.account));
@@ -169,11 +179,7 @@ function credentialLine(account, list) {
     const code = element("code", "", value);
     const button = element("button", "mi-button", list.dataset.copy);
     button.type = "button";
-    button.addEventListener("click", async () => {
-      await copy(value, code);
-      button.textContent = list.dataset.copied;
-      window.setTimeout(() => (button.textContent = list.dataset.copy), 1500);
-    });
+    copyOnClick(button, code, list.dataset.copied);
     const pair = element("span", "mi-credential-value");
     pair.append(code, button);
     line.append(pair);
@@ -244,4 +250,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-badges-url]").forEach(watchBadges);
   document.querySelectorAll("[data-credentials-url]").forEach(offerCredentials);
   document.querySelectorAll("[data-plan-url]").forEach(watchPlan);
+  document.querySelectorAll("[data-copy-of]").forEach((button) => {
+    copyOnClick(button, document.getElementById(button.dataset.copyOf), button.dataset.copied);
+  });
 });
