@@ -31,7 +31,7 @@ class Relay:
 @pytest.mark.parametrize(("release", "workers"), RELEASES)
 def test_mail_leaves_by_the_relays_socket(make: Make, release: str, workers: int) -> None:
     directory, relay = new_directory(), Relay()
-    controller = UnixSocketController(relay, str(directory / "mail.sock"))
+    controller = UnixSocketController(relay, str(directory / "mail.sock"), ready_timeout=60)
     controller.start()
     try:
         instance = make(release, workers, mail_socket=directory / "mail.sock")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.LEASE_SECONDS = 1.0
+    settings.LEASE_SECONDS = 2.0
     monkeypatch.setattr(recorder, "HEARTBEAT_SECONDS", 0.2)
     monkeypatch.setattr(recorder, "FLUSH_SECONDS", 0.1)
 
@@ -37,7 +37,7 @@ class SlowStore(FolderStore):
 
     def facts(self, name: str) -> ArchiveFacts | None:
         assert self.operation is not None
-        end = time.monotonic() + 2.5
+        end = time.monotonic() + 3.5
         while time.monotonic() < end:
             time.sleep(0.25)
             self.taken_up.extend(claims.interrupted(self.operation.host_id))

@@ -35,7 +35,7 @@ def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "WAIT_SECONDS", 0.2)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -58,11 +58,11 @@ def test_who_waits_gets_it_when_it_is_free() -> None:
     def first() -> None:
         with turns.turn(THING):
             begun.set()
-            over.wait(20)
+            over.wait(120)
 
     thread = threading.Thread(target=first)
     thread.start()
-    begun.wait(20)
+    begun.wait(120)
     threading.Timer(0.1, over.set).start()
     with turns.turn(THING, 20):
         assert over.is_set()
