@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
@@ -24,7 +22,7 @@ from deployers.backups.verifying import scratch_id
 from deployers.errors import DeployError
 from deployers.orphans import KINDS
 from deployers.spec import OrphanSpec
-from instances import audit, messages
+from instances import audit, messages, turns
 from instances.archives import store
 from instances.choices import OrphanKind
 from instances.deployment import UnsupportedHost, deployer_for
@@ -89,14 +87,21 @@ def ask_removal(orphans: Iterable[Orphan], user: User | None) -> None:
 
 
 def remove_due(host: Host) -> None:
-    """Remove what somebody asked for, and what was there for ORPHAN_DAYS; one query when there is nothing."""
+    """Remove what somebody asked for, and what was there for ORPHAN_DAYS; one query when there is nothing.
+
+    No row is locked for it, because it takes its time; it has the turn at the thing. Who brings the instance back
+    meanwhile writes a row first, and a row is what is looked for here, and then waits for the turn: nothing is taken away
+    under its hands.
+    """
     due = Q(removal_asked_at__isnull=False)
     if settings.ORPHAN_DAYS:
         due |= Q(first_seen_at__lt=timezone.now() - timedelta(days=settings.ORPHAN_DAYS))
     for orphan in sorted(Orphan.objects.filter(due, host=host), key=lambda each: (ORDER[each.kind], each.name)):
         try:
-            with _held(orphan.instance_id):
+            with turns.turn(turns.of_orphan(orphan)):
                 removed = _remove_unowned(host, orphan)
+        except turns.NotOurTurn as busy:
+            logger.info("Host %s: %s is removed later: %s", host, orphan, busy)
         except (DeployError, OSError, ValueError, UnsupportedHost) as error:
             logger.warning("Host %s: %s could not be removed: %s", host, orphan, error)
             Orphan.objects.filter(pk=orphan.pk).update(problem=str(error), removal_asked_at=None)
@@ -118,20 +123,6 @@ def _remove_unowned(host: Host, orphan: Orphan) -> bool:
         return False
     deployer_for(host.kind).remove_orphan(OrphanSpec(orphan.kind, orphan.name, orphan.instance_id))
     return True
-
-
-@contextmanager
-def _held(instance_id: str) -> Iterator[None]:
-    """Who brings the instance back meanwhile waits, and finds nothing taken away under its hands.
-
-    An id without a row never gets one: new instances have new ids.
-    """
-    if not Instance.objects.filter(pk=instance_id).exists():
-        yield
-        return
-    with transaction.atomic():
-        Instance.objects.hold(instance_id)
-        yield
 
 
 def _bring_up_to_date(host: Host, listed: QuerySet[Orphan], specs: Iterable[OrphanSpec]) -> None:

@@ -19,12 +19,13 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.conf import settings
 
 from deployers.backups.verifying import scratch_id
 from instances import worker
-from instances.models import Operation
+from instances.models import Operation, Orphan
 
 FILE = "turns.lock"
 POLL_SECONDS = 0.05
@@ -47,6 +48,11 @@ def thing_of(operation: Operation) -> str:
     if operation.backup is not None:
         return scratch_id(operation.backup.name)
     return version(operation.version.spec().directory_name) if operation.version else f"operation {operation.pk}"
+
+
+def of_orphan(orphan: Orphan) -> str:
+    """What would own it, if anything did."""
+    return orphan.instance_id or version(Path(orphan.name).name)
 
 
 def version(directory_name: str) -> str:

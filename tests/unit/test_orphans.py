@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -22,8 +22,9 @@ from pytest_django.fixtures import Settings
 from deployers.backups.verifying import scratch_id
 from deployers.errors import StoreFailed
 from deployers.layout import EmbeddedLayout
+from deployers.plan import Log, Step
 from deployers.spec import OrphanSpec
-from instances import operations, orphans, tasks
+from instances import operations, orphans, runner, tasks, turns
 from instances.archives import store
 from instances.choices import Desired, HostKind, OperationKind, OrphanKind, Outcome
 from instances.deployment import UnsupportedHost, deployer_for
@@ -44,6 +45,7 @@ def layout(settings: Settings) -> Iterator[EmbeddedLayout]:
     """An empty host of its own, in a short directory: a unix socket's path has 107 bytes at most (unix(7))."""
     with tempfile.TemporaryDirectory(prefix="mi-") as directory:
         settings.DATA_DIR = Path(directory, "data")
+        settings.DATA_DIR.mkdir()
         settings.BACKUP_DIR = Path(directory, "backups")
         deployer_for.cache_clear()
         yield EmbeddedLayout(settings.DATA_DIR)
@@ -139,34 +141,51 @@ def test_one_that_got_a_row_meanwhile_is_left_alone(host: Host, layout: Embedded
 def test_who_brings_the_instance_back_waits_for_a_removal_that_has_begun(
     host: Host, layout: EmbeddedLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise files of the new one would go with those of the old."""
+    """Asking for it does not wait, and nobody else's writing does; the creation is run when the removal is over."""
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.1)
     instance = make_installed(host=host, removed_at=timezone.now(), desired_state=Desired.REMOVED)
     make_backup(instance=instance, completed_at=timezone.now())
     made = directory(layout, instance.pk)
     orphans.look_for(host)
     orphans.ask_removal(Orphan.objects.all(), None)
-    deployer, order, asks = deployer_for(host.kind), [], threading.Event()
+    deployer, order = deployer_for(host.kind), []
     remove = deployer.remove_orphan
 
+    def create(log: Log) -> None:
+        assert not made.exists()
+        order.append("created")
+
     def bring_back() -> None:
-        asks.set()
-        operations.bring_back(Instance.objects.get(pk=instance.pk), SYSTEM)
-        order.append("brought back")
+        operation = operations.bring_back(Instance.objects.get(pk=instance.pk), SYSTEM)
+        order.append("asked for")
+        runner.run(operation.pk)
+        operation.refresh_from_db()
+        assert operation.status == Outcome.QUEUED
         connection.close()
 
-    thread = threading.Thread(target=bring_back)
-
     def meanwhile(orphan: OrphanSpec) -> None:
-        thread.start()
-        asks.wait()
-        thread.join(0.5)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(bring_back).result(20)
         remove(orphan)
         order.append("removed")
 
     monkeypatch.setattr(deployer, "remove_orphan", meanwhile)
+    monkeypatch.setattr(runner, "plan_of", lambda operation, instance: (Step("create", create),))
     orphans.remove_due(host)
-    thread.join()
-    assert order == ["removed", "brought back"]
+    runner.run(Operation.objects.get().pk)
+    assert order == ["asked for", "removed", "created"]
+
+
+def test_what_an_operation_is_at_work_on_is_removed_later(host: Host, layout: EmbeddedLayout) -> None:
+    number = secrets.token_hex(16)
+    made = directory(layout, number)
+    orphans.look_for(host)
+    orphans.ask_removal(Orphan.objects.all(), None)
+    with turns.turn(number):
+        orphans.remove_due(host)
+    assert made.exists()
+    assert Orphan.objects.get().removal_asked_at is not None
+    orphans.remove_due(host)
     assert not made.exists()
 
 
