@@ -194,8 +194,8 @@ class ComposedDeployer:
             return None
         return Step("publish the address", lambda log: self.parts.publish(spec, spec.version), undo)
 
-    def orphans(self, known: Collection[str]) -> list[OrphanSpec]:
-        return Orphans(self.parts).find(known)
+    def orphans(self, known: Collection[str], versions: Collection[VersionSpec] | None = None) -> list[OrphanSpec]:
+        return Orphans(self.parts).find(known, versions)
 
     def remove_orphan(self, orphan: OrphanSpec) -> None:
         Orphans(self.parts).remove(orphan)

@@ -64,8 +64,10 @@ class Deployer(Protocol):
         """Restore ``archive``, made with ``version``, into a database that nobody uses, read it, and drop it again."""
         ...
 
-    def orphans(self, known: Collection[str]) -> list[OrphanSpec]:
+    def orphans(self, known: Collection[str], versions: Collection[VersionSpec] | None = None) -> list[OrphanSpec]:
         """What is on the host and belongs to none of the instances ``known`` (ids, in any state but removed).
+
+        Also what was prepared and belongs to none of the ``versions``, if those are given.
 
         Raises DeployError.
         """

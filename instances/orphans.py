@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -26,7 +28,7 @@ from instances import audit, messages, turns
 from instances.archives import store
 from instances.choices import OrphanKind
 from instances.deployment import UnsupportedHost, deployer_for
-from instances.models import Backup, Host, Instance, Operation, Orphan
+from instances.models import Backup, Host, Instance, Operation, Orphan, Version
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -62,6 +64,8 @@ def named(orphans: QuerySet[Orphan]) -> QuerySet[Orphan]:
 
 def loss(orphan: Orphan) -> str:
     """What is lost when it is removed, for who decides about that."""
+    if orphan.kind == OrphanKind.DIRECTORY and not orphan.instance_id:
+        return _("What was prepared of a version that is not there any more; it can be prepared again.")
     return {
         OrphanKind.DIRECTORY: _("All files of the instance: settings, uploads, logs, and its database if that is one."),
         OrphanKind.DATABASE: _("All databases of the instance with their contents, and its database account."),
@@ -90,8 +94,8 @@ def remove_due(host: Host) -> None:
     """Remove what somebody asked for, and what was there for ORPHAN_DAYS; one query when there is nothing.
 
     No row is locked for it, because it takes its time; it has the turn at the thing. Who brings the instance back
-    meanwhile writes a row first, and a row is what is looked for here, and then waits for the turn: nothing is taken away
-    under its hands.
+    meanwhile writes a row first, and a row is what is looked for here, and then waits for the turn: nothing is taken
+    away under its hands.
     """
     due = Q(removal_asked_at__isnull=False)
     if settings.ORPHAN_DAYS:
@@ -121,6 +125,8 @@ def _remove_unowned(host: Host, orphan: Orphan) -> bool:
         return True
     if _owners().filter(pk=orphan.instance_id).exists() or orphan.instance_id in _scratch_of_verifications(host):
         return False
+    if not orphan.instance_id and _is_of_version(orphan, _directories_of_versions()):
+        return False
     deployer_for(host.kind).remove_orphan(OrphanSpec(orphan.kind, orphan.name, orphan.instance_id))
     return True
 
@@ -142,9 +148,21 @@ def _bring_up_to_date(host: Host, listed: QuerySet[Orphan], specs: Iterable[Orph
 def _on_host(host: Host) -> list[OrphanSpec]:
     """What had no owner at any time since the search began: rows come before, and go after, what they own."""
     begun = timezone.now()
-    specs = deployer_for(host.kind).orphans(_known(host))
-    owned = _known(host, begun) if specs else set()
-    return [spec for spec in specs if spec.instance_id not in owned]
+    specs = deployer_for(host.kind).orphans(_known(host), [version.spec() for version in Version.objects.all()])
+    if not specs:
+        return []
+    owned, prepared = _known(host, begun), _directories_of_versions()
+    return [spec for spec in specs if spec.instance_id not in owned and not _is_of_version(spec, prepared)]
+
+
+def _directories_of_versions() -> set[str]:
+    """The names of those in which the versions that there are may be prepared."""
+    specs = [version.spec() for version in Version.objects.all()]
+    return {replace(spec, coming=coming).directory_name for spec in specs for coming in (False, True)}
+
+
+def _is_of_version(spec: OrphanSpec | Orphan, directories: set[str]) -> bool:
+    return not spec.instance_id and spec.kind == OrphanKind.DIRECTORY and Path(spec.name).name in directories
 
 
 def _in_store(host: Host) -> list[OrphanSpec]:

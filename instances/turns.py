@@ -52,7 +52,7 @@ def thing_of(operation: Operation) -> str:
 
 def of_orphan(orphan: Orphan) -> str:
     """What would own it, if anything did."""
-    return orphan.instance_id or version(Path(orphan.name).name)
+    return orphan.instance_id or version(Path(orphan.name).name.removesuffix(".coming"))
 
 
 def version(directory_name: str) -> str:

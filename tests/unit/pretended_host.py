@@ -74,7 +74,7 @@ class PretendedHost:
 
     def close_domain(self, domain: DomainSpec) -> None: ...
 
-    def orphans(self, known: Collection[str]) -> list[OrphanSpec]:
+    def orphans(self, known: Collection[str], versions: Collection[VersionSpec] | None = None) -> list[OrphanSpec]:
         there = {*self.directories, *self.data, *self.units, *self.scratch}
         return [OrphanSpec("directory", number, number) for number in sorted(there - set(known))]
 

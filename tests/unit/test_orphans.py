@@ -23,14 +23,14 @@ from deployers.backups.verifying import scratch_id
 from deployers.errors import StoreFailed
 from deployers.layout import EmbeddedLayout
 from deployers.plan import Log, Step
-from deployers.spec import OrphanSpec
+from deployers.spec import OrphanSpec, VersionSpec
 from instances import operations, orphans, runner, tasks, turns
 from instances.archives import store
 from instances.choices import Desired, HostKind, OperationKind, OrphanKind, Outcome
 from instances.deployment import UnsupportedHost, deployer_for
 from instances.models import Host, Instance, Operation, Orphan
 from instances.operations import SYSTEM
-from tests.factories import make_backup, make_host, make_installed, make_instance, make_operation
+from tests.factories import make_backup, make_host, make_installed, make_instance, make_operation, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -189,6 +189,46 @@ def test_what_an_operation_is_at_work_on_is_removed_later(host: Host, layout: Em
     assert not made.exists()
 
 
+def prepared(layout: EmbeddedLayout, name: str) -> Path:
+    made = layout.data_dir / "versions" / name
+    made.mkdir(parents=True)
+    (made / "prepared.json").touch()
+    return made
+
+
+def test_what_was_prepared_of_a_version_that_is_gone_is_found_and_removed(host: Host, layout: EmbeddedLayout) -> None:
+    """The message to take it away was lost."""
+    make_version(image="pypi:openslides==3.3")
+    kept = [prepared(layout, name) for name in ("pypi-openslides-3.3", "pypi-openslides-3.3.coming")]
+    lost = [prepared(layout, "pypi-openslides-3.2"), prepared(layout, ".pypi-openslides-3.1.gone")]
+    orphans.look_for(host)
+    assert {Path(orphan.name).name for orphan in Orphan.objects.all()} == {"pypi-openslides-3.2", "pypi-openslides-3.1"}
+    assert "can be prepared again" in orphans.loss(Orphan.objects.all()[0])
+    orphans.ask_removal(Orphan.objects.all(), None)
+    orphans.remove_due(host)
+    assert [path.exists() for path in (*kept, *lost)] == [True, True, False, False]
+    assert not Orphan.objects.exists()
+
+
+def test_a_version_that_is_there_again_is_left_alone(host: Host, layout: EmbeddedLayout) -> None:
+    made = prepared(layout, "pypi-openslides-3.2")
+    orphans.look_for(host)
+    orphans.ask_removal(Orphan.objects.all(), None)
+    make_version(image="pypi:openslides==3.2")
+    orphans.remove_due(host)
+    assert made.exists()
+    assert not Orphan.objects.exists()
+
+
+def test_only_a_directory_of_a_version_is_removed_as_one(host: Host, layout: EmbeddedLayout) -> None:
+    for name in ("versions/..", "versions/.x", "/"):
+        orphan = Orphan.objects.create(host=host, kind=OrphanKind.DIRECTORY, name=name)
+        orphans.ask_removal([orphan], None)
+        orphans.remove_due(host)
+        orphan.refresh_from_db()
+        assert "not the directory of a version" in orphan.problem
+
+
 def test_an_archive_without_a_row_is_found_and_removed(host: Host, layout: EmbeddedLayout) -> None:
     name = f"{secrets.token_hex(16)}/x.tar"
     write(name)
@@ -259,14 +299,14 @@ def test_what_had_an_owner_while_the_host_was_searched_is_none(
     deployer, archive = deployer_for(host.kind), f"{secrets.token_hex(16)}/x.tar"
     search = deployer.orphans
 
-    def meanwhile(known: Collection[str]) -> list[OrphanSpec]:
+    def meanwhile(known: Collection[str], versions: Collection[VersionSpec]) -> list[OrphanSpec]:
         new, gone = make_installed(host=host), make_installed(host=host)
         verification = make_operation(
             kind=OperationKind.VERIFY, host=host, instance=None, backup=make_backup(name=archive), version=new.version
         )
         for number in (new.pk, gone.pk, scratch_id(archive)):
             directory(layout, number)
-        found = search(known)
+        found = search(known, versions)
         now = timezone.now()
         Instance.objects.filter(pk=gone.pk).update(removed_at=now)
         Operation.objects.filter(pk=verification.pk).update(status=Outcome.SUCCEEDED, finished_at=now)
