@@ -1,4 +1,4 @@
-"""What is on a host and belongs to no instance or version: found by the names that this product gives, and nothing else.
+"""What is on a host and belongs to no instance or version: found by the names that this product gives, and no other.
 
 One listing per part of the host, whatever the number of instances.
 """
