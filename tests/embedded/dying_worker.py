@@ -18,8 +18,10 @@ def main() -> None:
     slug, number, moment = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     django.setup()
 
+    from django.db import transaction
+
     from deployers.plan import Log, Plan, Step
-    from instances import operations, runner
+    from instances import claims, operations, runner
     from instances.choices import Origin
     from instances.models import Domain, Instance, Version
     from instances.recorder import Recorder
@@ -50,7 +52,12 @@ def main() -> None:
         version=Version.objects.get(name="3.3"),
         event_name=slug,
     )
-    operation = operations.create(instance, operations.Request(via=Origin.COMMAND))
+    # In one transaction, so that the real worker cannot have it first.
+    with transaction.atomic():
+        operation = operations.create(instance, operations.Request(via=Origin.COMMAND))
+        taken = claims.take(operation.pk)
+        assert taken is not None, "there is no free place"
+    claims.take = lambda number: taken
     print(instance.pk, flush=True)
     runner.run(operation.pk)
     raise SystemExit("The operation ended before the worker was killed.")

@@ -50,7 +50,7 @@ def test_what_is_backed_up_can_be_had_again_in_every_way(product: Product) -> No
     add_topic(url, password, "After")
 
     # The archive, as it is downloaded, is what was written, and holds the database.
-    answer = product.session.get(f"{product.url}/api/backups/{number}/archive", headers={"Accept": "*/*"}, timeout=30)
+    answer = product.session.get(f"{product.url}/api/backups/{number}/archive", headers={"Accept": "*/*"}, timeout=120)
     assert answer.status_code == 200
     assert (len(answer.content), hashlib.sha256(answer.content).hexdigest()) == (backup["size"], backup["sha256"])
     with tarfile.open(fileobj=BytesIO(answer.content)) as archive:
@@ -109,11 +109,11 @@ def test_a_scheduled_backup_is_made_by_itself(product: Product) -> None:
         env=product.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
 
-    wait_for("a scheduled backup", lambda: backups(product, f"filter[instance]={identity}&filter[complete]=true"), 60)
+    wait_for("a scheduled backup", lambda: backups(product, f"filter[instance]={identity}&filter[complete]=true"), 300)
     (backup,) = backups(product, f"filter[instance]={identity}")
     assert backup["reason"] == "scheduled"
     product.manage("instance", "purge", "scheduled", "--yes", "--wait")

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.embedded.conftest import take_away
 from tests.embedded.product import Product
 from tests.embedded.test_backups import add_topic, backups, of_instance, topics
 from tests.observing import free_port, processes_of, wait_for
@@ -60,7 +61,7 @@ def bucket() -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def product_with_s3(bucket: ObjectStore, make_product: type[Product]) -> Product:
+def product_with_s3(bucket: ObjectStore, make_product: type[Product]) -> Iterator[Product]:
     settings = {
         "BACKUP_S3_BUCKET": "archives",
         "BACKUP_S3_ENDPOINT": bucket.endpoint,
@@ -68,12 +69,13 @@ def product_with_s3(bucket: ObjectStore, make_product: type[Product]) -> Product
         "BACKUP_S3_PREFIX": "of-this-installation",
         "BACKUP_S3_ACCESS_KEY": "key",
         "BACKUP_S3_SECRET_KEY": SECRET,
-        "REFRESH_SECONDS": "1",
+        "REFRESH_SECONDS": "2",
     }
     made = make_product(settings)  # type: ignore[arg-type]
     made.start()
     made.manage("version", "prepare", "3.3", "--wait")
-    return made
+    yield made
+    assert not take_away(made)
 
 
 def test_backups_lie_in_the_store_and_come_back_from_it(product_with_s3: Product, bucket: ObjectStore) -> None:
@@ -89,7 +91,7 @@ def test_backups_lie_in_the_store_and_come_back_from_it(product_with_s3: Product
     assert backup["complete"]
     assert [name for name in bucket.names() if not name.startswith("of-this-installation/")] == []
     assert not (product.data_dir / "backups").exists()
-    answer = product.session.get(f"{product.url}/api/backups/{number}/archive", headers={"Accept": "*/*"}, timeout=30)
+    answer = product.session.get(f"{product.url}/api/backups/{number}/archive", headers={"Accept": "*/*"}, timeout=120)
     assert (len(answer.content), hashlib.sha256(answer.content).hexdigest()) == (backup["size"], backup["sha256"])
     product.manage("backup", "verify", number, "--wait")
 
@@ -121,7 +123,7 @@ def test_backups_lie_in_the_store_and_come_back_from_it(product_with_s3: Product
     assert (operation["kind"], operation["status"]) == ("remove", "failed")
     # It is there again: the removal is done now, with its backup.
     bucket.up()
-    wait_for("its removal", lambda: is_removed(product, identity), 60, every=1)
+    wait_for("its removal", lambda: is_removed(product, identity), every=1)
     # The rows of what was tried in vain say that they are not complete, until the store is asked again (10 minutes).
     found = backups(product, f"filter[instance]={identity}&filter[complete]=true")
     assert {one["reason"] for one in found} >= {"manual", "remove"}
@@ -140,7 +142,7 @@ def test_backups_lie_in_the_store_and_come_back_from_it(product_with_s3: Product
 
 def is_removed(product: Product, identity: str) -> bool:
     """Asked for again until it is: a removal that goes on is no error, and one that failed begins anew."""
-    answer = product.session.delete(f"{product.url}/api/instances/{identity}", timeout=30)
+    answer = product.session.delete(f"{product.url}/api/instances/{identity}", timeout=120)
     return answer.status_code == 404
 
 

@@ -46,7 +46,7 @@ def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

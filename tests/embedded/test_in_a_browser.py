@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.embedded.product import PASSWORD, Product
 
-PATIENCE = 60_000
+PATIENCE = 240_000
 
 
 def test_from_the_login_page_to_a_real_openslides(product: Product, chromium: Browser) -> None:

@@ -14,8 +14,8 @@ def port_of(url: str) -> int:
     return int(url.rstrip("/").rpartition(":")[2])
 
 
-def test_after_a_restart_the_same_instances_run(make_product: type[Product]) -> None:
-    product = make_product()  # type: ignore[call-arg]
+def test_after_a_restart_the_same_instances_run(own_product: Product) -> None:
+    product = own_product
     product.start()
     active, stopped = product.create("stays-active"), product.create("stays-stopped")
     url = product.settled(active["id"], "active")["url"]
@@ -35,14 +35,14 @@ def test_after_a_restart_the_same_instances_run(make_product: type[Product]) -> 
     assert product.last_operation(stopped["id"])["kind"] == "stop"
 
 
-def test_a_power_cut_leaves_no_process_and_the_next_start_works(make_product: type[Product]) -> None:
-    product = make_product()  # type: ignore[call-arg]
+def test_a_power_cut_leaves_no_process_and_the_next_start_works(own_product: Product) -> None:
+    product = own_product
     product.start()
     made = product.create("survivor")
     product.settled(made["id"], "active")
     assert product.process is not None
     os.kill(product.process.pid, signal.SIGKILL)
     product.process.wait()
-    wait_for("the end of everything", lambda: not processes_of(product.data_dir), 30)
+    wait_for("the end of everything", lambda: not processes_of(product.data_dir), 120)
     product.start()
     product.wait_state(made["id"], "active")

@@ -28,7 +28,7 @@ def wait_until(product: Product, number: str, status: str) -> dict[str, Any]:
         return found if found["status"] == status else None
 
     try:
-        return wait_for(f"the rollout is {status}", look, 180, every=0.5)
+        return wait_for(f"the rollout is {status}", look, 400, every=0.5)
     except AssertionError as error:
         raise AssertionError(f"{error}: {rollout(product, number)}") from None
 
