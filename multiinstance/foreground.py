@@ -30,9 +30,11 @@ from deployers.services.supervisor_rpc import Rpc
 
 PROGRAMS = ("web", "worker", "beat")
 LOOK_SECONDS = 2.0
-START_SECONDS = 60.0
+START_SECONDS = 180.0
+"""A web process that cannot start is given up long before; one on a busy machine has time."""
 CALL_SECONDS = 60.0
-HURRY_SECONDS = 2.0
+HURRY_SECONDS = 10.0
+"""supervisord answers at once, but for a busy machine; without its answer it is not known whom to end."""
 
 
 class Foreground:
