@@ -88,6 +88,12 @@ class Machine:
         )
         return Ran(done.returncode, done.stdout)
 
+    def popen(self, *argv: str | Path) -> subprocess.Popen[str]:
+        """Begin a command as root, with its standard input and output."""
+        return subprocess.Popen(
+            [PROGRAM, "exec", *argv], env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
     def do(self, *argv: str | Path, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 300) -> str:
         """Run a command as root and give what it printed. Raises Failed."""
         ran = self.run(*argv, stdin=stdin, env=env, timeout=timeout)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.host.machine import Machine, Ran
+from tests.host.conftest import DOMAIN
+from tests.host.machine import Machine, Ran, Visitor
+from tests.host.operator import Operator
+from tests.host.scan import podman, psql
 
 INSTANCES = "/srv/openslides/instances"
 SECRET = "a-secret-of-another-service"
@@ -20,6 +25,15 @@ def as_service_user(machine: Machine, *argv: str) -> Ran:
 
 def systemctl(machine: Machine, *argv: str) -> Ran:
     return as_service_user(machine, "systemctl", "--no-ask-password", *argv)
+
+
+def service_json(number: str, argv: Sequence[str], **environment: str) -> str:
+    """A service.json that the service user wrote by hand."""
+    service = {
+        "engine": "podman", "argv": argv, "environment": environment, "stop": [], "cleanup": [], "user": None,
+        "socket": f"/run/openslides/web/{number}/web.sock", "ready": "/", "idle_seconds": 1, "always_on": False,
+    }  # fmt: skip
+    return json.dumps(service)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +111,14 @@ def test_it_cannot_write_what_root_runs_or_reads(machine: Machine) -> None:
 
 
 def test_it_cannot_read_others_secrets(machine: Machine, other_service: str) -> None:
-    for path in (other_service, "/etc/shadow", "/etc/redis/redis-openslides.acl", "/etc/ssl/private"):
+    for path in (
+        other_service,
+        "/etc/shadow",
+        "/etc/redis/redis-openslides.conf",
+        "/etc/openslides-multiinstance/self-signed.key",
+        "/var/lib/redis/openslides.acl",
+    ):
+        assert machine.read(path).strip(), f"root reads {path}"
         ran = as_service_user(machine, "cat", path)
         assert ran.code != 0, path
 
@@ -116,18 +137,109 @@ def test_a_link_to_anothers_secrets_gives_nothing_away(
 
 
 def test_a_unit_runs_whatever_it_says_as_the_service_user_only(machine: Machine, own_directory: str) -> None:
-    service = {
-        "engine": "podman", "argv": ["/usr/bin/id"], "environment": {}, "stop": [], "cleanup": [], "user": None,
-        "socket": f"/run/openslides/web/{own_directory}/web.sock", "ready": "/", "idle_seconds": 1, "always_on": False,
-    }  # fmt: skip
     path = f"{INSTANCES}/{own_directory}/service.json"
-    machine.do("tee", path, stdin=json.dumps(service))
+    machine.do("tee", path, stdin=service_json(own_directory, ["/usr/bin/id"]))
     machine.do("chown", "openslides:", path)
     unit = f"openslides_instance@{own_directory}.service"
     systemctl(machine, "start", unit)
     said = machine.journal(unit)
     assert "(openslides)" in said
     assert "uid=0" not in said
+
+
+def test_links_in_the_places_of_directories_lead_nobody_to_what_is_root_s(
+    machine: Machine, other_service: str, own_directory: str
+) -> None:
+    """Neither nginx, nor a unit's start, nor root's program for the domains; and nothing is given to anybody."""
+    files = [
+        json.loads(machine.read(path)) for path in machine.do("find", "/srv/openslides/domains", "-type", "f").split()
+    ]
+    by_name = next(f"/srv/openslides/by-name/{file['id']}" for file in files if file["domain"] == DOMAIN)
+    directory, itself, web = f"{INSTANCES}/{own_directory}", secrets.token_hex(16), "/run/openslides/web"
+    service = service_json(own_directory, ["/usr/bin/id"])
+    targets = ("/root", "/root/other", other_service, "/etc", "/etc/shadow")
+    before = (machine.do("stat", "--format=%n %U %G %a %Y %Z", *targets), machine.do("getfacl", "-p", *targets))
+    script = f"""
+        mkdir -p {directory}/data {directory}/public/pages {by_name}
+        touch {directory}/public/v3
+        printf %s {shlex.quote(service)} >{directory}/service.json
+        ln -s /root/other {INSTANCES}/{itself}
+        ln -s /root/other {directory}/data/media
+        ln -s {directory}/data/media {directory}/public/media
+        ln -s /root/other {directory}/public/version
+        ln -s /etc {directory}/public/static
+        ln -s {directory}/public {by_name}/x-parts
+        ln -s {INSTANCES}/{itself} {by_name}/x-itself
+        ln -s /etc {by_name}/x-etc
+        ln -s /root/other {web}/{own_directory}
+        ln -s /root/other {web}/{itself}
+    """
+    try:
+        made = as_service_user(machine, "sh", "-ec", script)
+        assert made.code == 0, made.output
+        for number in (own_directory, itself):
+            for unit in (f"_proxy@{number}.socket", f"@{number}.service", f"_proxy@{number}.service"):
+                systemctl(machine, "start", f"openslides_instance{unit}")
+        systemctl(machine, "start", "openslides_domains.service")
+        shadow = machine.read("/etc/shadow").splitlines()[0]
+        for slug in ("x-parts", "x-itself", "x-etc"):
+            for path in ("/env", "/shadow", "/media/env", "/internal-media/env", "/other/env", "/x/../env", "/"):
+                answer = Visitor(machine, f"{slug}.{DOMAIN}", tls=False).get(path)
+                assert SECRET not in answer.text, (slug, path)
+                assert shadow not in answer.text, (slug, path)
+        said = machine.journal(f"openslides_instance*@{own_directory}.*") + machine.journal(f"*@{itself}.*")
+        assert SECRET not in said
+        assert (
+            machine.do("stat", "--format=%n %U %G %a %Y %Z", *targets),
+            machine.do("getfacl", "-p", *targets),
+        ) == before
+    finally:
+        for number in (own_directory, itself):
+            units = [f"openslides_instance_proxy@{number}.socket", f"openslides_instance@{number}.service"]
+            systemctl(machine, "stop", *units)
+            systemctl(machine, "reset-failed", *units)
+        links = (f"{by_name}/x-parts", f"{by_name}/x-itself", f"{by_name}/x-etc", f"{web}/{own_directory}")
+        machine.do("rm", "-f", *links, f"{web}/{itself}", f"{INSTANCES}/{itself}")
+
+
+@pytest.mark.parametrize("image", ["--privileged", "-v/:/h", "localhost/a:1 --privileged"])
+def test_no_image_s_name_is_an_option_of_podman(operator: Operator, image: str) -> None:
+    attributes = {"name": f"3.3-{secrets.token_hex(2)}", "image": image, "engine": "podman"}
+    answer = operator.send("POST", "/api/osversions", {"data": {"type": "osversions", "attributes": attributes}})
+    assert 400 <= answer.status < 500, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["source"]["pointer"] == "/data/attributes/image"
+    assert "reference of a container image" in error["detail"]
+
+
+def test_a_container_with_every_right_has_those_of_the_service_user(machine: Machine, own_directory: str) -> None:
+    """Whatever a service.json makes podman do: its root is the service user."""
+    image = podman(machine, "images", "--quiet", "--no-trunc")[0].removeprefix("sha256:")
+    script = (
+        "id -u; cat /h/etc/shadow; touch /h/root/mine; touch /h/srv/openslides/home/mine; head -1 /proc/self/uid_map"
+    )
+    argv = ["podman", "--cgroup-manager=cgroupfs", "run", "--rm", "--cap-add=all", "--pull=never", "--network=none"]
+    argv += ["--user=0", "--cgroups=disabled", "-v", "/:/h", image, "sh", "-c", script]
+    service = service_json(own_directory, argv, HOME="/srv/openslides/home", XDG_RUNTIME_DIR="/run/openslides/podman")
+    path = f"{INSTANCES}/{own_directory}/service.json"
+    machine.do("tee", path, stdin=service)
+    machine.do("chown", "openslides:", path)
+    unit = f"openslides_instance@{own_directory}.service"
+    try:
+        systemctl(machine, "start", unit)
+        said = machine.journal(unit)
+        assert "cat: /h/etc/shadow: Permission denied" in said
+        assert "touch: cannot touch '/h/root/mine': Permission denied" in said
+        uid = machine.do("id", "-u", "openslides").strip()
+        assert re.search(rf"^\s*0\s+{uid}\s+1$", said, re.MULTILINE), said
+        assert machine.do("stat", "--format=%U", "/srv/openslides/home/mine").strip() == "openslides"
+    finally:
+        machine.do("rm", "-f", "/srv/openslides/home/mine")
+
+
+def test_the_control_plane_is_no_superuser_of_postgresql(machine: Machine) -> None:
+    query = "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = "
+    assert psql(machine, f"{query}'openslides'") == ["f|t|t|f|f"]
 
 
 def test_a_socket_s_owner_is_not_set_through_a_link(machine: Machine, own_directory: str) -> None:
