@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +59,8 @@ class SqliteFile:
         bell = interruption.current()
         try:
             with (
-                # What whoever rings calls it with, in a thread of its own, is the one method that others may call.
                 closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection,
-                bell.calls(connection.interrupt) if bell else nullcontext(),
+                bell.calls(lambda: _interrupt(connection)) if bell else nullcontext(),
             ):
                 yield connection
         except sqlite3.Error as error:
@@ -97,6 +96,12 @@ class SqliteFile:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise DatabaseUnusable(self.name, str(verdict), damaged=True)
+
+
+def _interrupt(connection: sqlite3.Connection) -> None:
+    """In the thread of whoever rings: the one method that another thread may call. It may be closed in this moment."""
+    with suppress(sqlite3.ProgrammingError):
+        connection.interrupt()
 
 
 def _apply(connection: sqlite3.Connection, update: Update) -> None:

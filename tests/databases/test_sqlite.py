@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deployers import interruption
-from deployers.databases.sqlite import SqliteFile, SqliteServer
+from deployers.databases.sqlite import SqliteFile, SqliteServer, _interrupt
 from deployers.errors import DatabaseUnusable
 from deployers.files import copy_private
 from deployers.interruption import Interrupted, Interruption
@@ -55,6 +55,13 @@ def test_a_query_that_takes_too_long_is_ended(database: SqliteFile) -> None:
     with ended_after(0.2), pytest.raises(Interrupted), database.connection() as connection:
         connection.execute(FOR_EVER).fetchone()
     assert time.monotonic() - began < 30
+
+
+def test_who_rings_while_it_is_closed_is_not_disturbed(database: SqliteFile) -> None:
+    """He beats for the operation, too."""
+    with database.connection() as connection:
+        pass
+    _interrupt(connection)
 
 
 @pytest.mark.parametrize("how", ["live", "closed"])
