@@ -57,7 +57,7 @@ def test_when_the_database_fails_the_operation_is_run_again(monkeypatch: pytest.
 def test_an_operation_that_is_interrupted_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     operation = creation()
     Operation.objects.filter(pk=operation.pk).update(attempts=claims.ATTEMPTS)
-    operation = run_with(monkeypatch, (), operation)
+    operation = run_with(monkeypatch, (Step("never reached", lambda log: None),), operation)
     assert operation.status == Outcome.FAILED
     assert "interrupted" in operation.error
 
