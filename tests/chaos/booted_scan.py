@@ -111,8 +111,10 @@ def _units() -> Iterator[str]:
 def _containers() -> Iterator[str]:
     from django.conf import settings
 
-    environment = {"HOME": str(settings.PODMAN_HOME), "XDG_RUNTIME_DIR": str(settings.PODMAN_RUNTIME)}
-    environment["PATH"] = "/usr/bin:/bin:/usr/sbin:/sbin"
+    from deployers.engines.podman import PodmanSettings
+
+    podman = PodmanSettings(Path(settings.PODMAN_HOME), Path(settings.PODMAN_RUNTIME))
+    environment = {**podman.environment, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
     command = ["podman", "--cgroup-manager=cgroupfs", "ps", "--all", "--format", "{{.Names}}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd="/")
     return (f"container {name}" for name in done.stdout.split())
