@@ -79,9 +79,11 @@ def erase(path: Path) -> None:
     elif path.exists():
         try:
             shutil.rmtree(path)
-        except PermissionError:
-            with suppress(CommandFailed, CommandMissing):
-                run([*IN_NAMESPACE, "rm", "-rf", "--", path], log=lambda text: None, timeout=ERASE_SECONDS)
+        except (OSError, RecursionError):
+            # rm(1) does not mind how deep it goes.
+            for prefix in ((), IN_NAMESPACE):
+                with suppress(CommandFailed, CommandMissing):
+                    run([*prefix, "rm", "-rf", "--", path], log=lambda text: None, timeout=ERASE_SECONDS)
             if path.exists():
                 raise
 

@@ -140,15 +140,17 @@ class InstanceUser:
 
 def _all_open(directory: Path) -> bool:
     """Whether we can read every directory and file in there; links lead nowhere that we read."""
-    try:
-        with os.scandir(directory) as found:
-            entries = [entry for entry in found if not entry.is_symlink()]
-    except PermissionError:
-        return False
-    return all(
-        _all_open(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else os.access(entry.path, os.R_OK)
-        for entry in entries
-    )
+    left = [str(directory)]
+    while left:
+        try:
+            with os.scandir(left.pop()) as found:
+                entries = [entry for entry in found if not entry.is_symlink()]
+        except OSError:
+            return False
+        if not all(entry.is_dir(follow_symlinks=False) or os.access(entry.path, os.R_OK) for entry in entries):
+            return False
+        left += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return True
 
 
 def python_environment(settings: Path, separation: Separation, home: Path) -> dict[str, str]:

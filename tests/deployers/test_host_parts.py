@@ -85,6 +85,19 @@ def test_the_tail_of_a_log(tmp_path: Path) -> None:
     assert tail(log, lines=2) == "line 4998 ü\nline 4999 ü"
 
 
+def test_directories_in_directories_are_removed_however_many(tmp_path: Path) -> None:
+    """An instance may nest its own deeper than Python goes."""
+    depth, here = 1500, os.open(tmp_path, os.O_RDONLY)
+    for name in ("x", *"y" * depth):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    remove_tree(tmp_path / "x")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_link_in_a_directory_s_place_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_text("")
