@@ -99,6 +99,8 @@ def test_a_live_copy_is_of_one_moment_though_somebody_writes_all_the_time(
                 ends = f"rowid IN (1, {ROWS})"
                 connection.execute(f"UPDATE numbers SET number = number + 1, text = text || 'y' WHERE {ends}")
                 connection.commit()
+                # Who waits for a lock tries ten times a second (sqlite.org/c3ref/busy_timeout.html).
+                over.wait(0.02)
 
     thread = threading.Thread(target=write)
     thread.start()
