@@ -229,7 +229,7 @@ class TokenState(TextChoices):
 
     VALID = "valid", _("valid")
     EXPIRED = "expired", _("expired")
-    LOCKED_OUT = "locked_out", _("its user may not sign in")
+    LOCKED_OUT = "locked_out", _("user without access")
 
     @property
     def badge(self) -> str:

@@ -71,7 +71,7 @@ class LogAdmin(ModelAdmin[LogEntry]):
     list_select_related = ("actor", "content_type")
     list_per_page = 50
     date_hierarchy = "timestamp"
-    fields = ("time", "who", "what", "subject", "all_changes", "via", "address")
+    fields = ("time", "who", "what", "subject", "all_changes", "via", "token", "address")
     readonly_fields = fields
     empty_text = _("Nothing was done yet")
     empty_hint = _("Whoever adds, changes, starts, stops, downloads or removes something is written down here.")
@@ -107,9 +107,11 @@ class LogAdmin(ModelAdmin[LogEntry]):
     @admin.display(description=_("via"))
     def via(self, entry: LogEntry) -> str:
         found = audit.via(entry)
-        if token := audit.token(entry):
-            return gettext("API, with the token %(name)s") % {"name": token}
         return str(found.label) if found is not None else "–"
+
+    @admin.display(description=_("API token"))
+    def token(self, entry: LogEntry) -> str:
+        return audit.token(entry) or "–"
 
     @admin.display(description=_("address"))
     def address(self, entry: LogEntry) -> str:
@@ -119,10 +121,13 @@ class LogAdmin(ModelAdmin[LogEntry]):
     def who_and_how(self, entry: LogEntry) -> SafeString:
         notes = [self.via(entry), entry.remote_addr] if audit.who(entry) else [entry.remote_addr]
         note = " · ".join(note for note in notes if note and note != "–")
+        token = audit.token(entry)
         return format_html(
-            '<span class="mi-name"><span class="mi-nowrap">{}</span><span class="mi-note mi-nowrap">{}</span></span>',
+            '<span class="mi-name"><span class="mi-nowrap">{}</span><span class="mi-note mi-nowrap">{}</span>'
+            '<span class="mi-note mi-subject">{}</span></span>',
             self.who(entry),
             note,
+            gettext("with the token %(name)s") % {"name": token} if token else "",
         )
 
     @admin.display(description=_("what"))

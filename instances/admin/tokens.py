@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -40,7 +41,7 @@ class TokenForm(ModelForm[ApiToken]):
         label=_("Valid for (days)"),
         initial=tokens.DEFAULT_DAYS,
         required=False,
-        help_text=_("At most %(most)d.") % {"most": tokens.MOST_DAYS},
+        help_text=format_lazy(_("At most {most}."), most=tokens.MOST_DAYS),
         widget=UnfoldAdminIntegerFieldWidget(attrs={"min": 1, "max": tokens.MOST_DAYS}),
     )
     for_ever = forms.BooleanField(
