@@ -84,7 +84,9 @@ def test_files_are_found_also_while_no_supervisord_runs(host: Host) -> None:
 
 @pytest.mark.parametrize("number", ["", "..", "x", "0" * 31, "0" * 32 + "/.."])
 def test_nothing_is_removed_for_what_is_no_id(host: Host, number: str) -> None:
-    with pytest.raises(ValueError, match="not an instance's id"):
+    # What is of no instance is a version's.
+    error, words = (ValueError, "not an instance's id") if number else (DeployError, "not the directory of a version")
+    with pytest.raises(error, match=words):
         host.deployer.remove_orphan(OrphanSpec("directory", "", number))
 
 

@@ -61,7 +61,8 @@ def run_make_host(machine: Machine, wheels: Path) -> str:
         env={
             "DOMAIN": DOMAIN, "ADMIN_PASSWORD": PASSWORD, "HOST_NAME": "one",
             # A busy machine is no failure; and no backup is verified but by a test that asks for it.
-            "MORE_SETTINGS": f"{{BACKUP_DIR: {BACKUPS}, READY_TIMEOUT: 240, BACKUP_VERIFY_HOURS: 0}}",
+            "INSTANCE_START_SECONDS": "240",
+            "MORE_SETTINGS": f"{{BACKUP_DIR: {BACKUPS}, BACKUP_VERIFY_HOURS: 0}}",
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
         },
         timeout=1800,
