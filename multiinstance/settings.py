@@ -298,7 +298,7 @@ REST_FRAMEWORK = {
     # Not "url": that is an attribute of instances, their own address.
     "URL_FIELD_NAME": "self_link",
 }
-KNOX_TOKEN_MODEL = "instances.ApiToken"
+KNOX_TOKEN_MODEL = "instances.ApiToken"  # noqa: S105 - it names a model
 REST_KNOX = {
     # RFC 6750
     "AUTH_HEADER_PREFIX": "Bearer",

@@ -119,6 +119,7 @@ class TokenAdmin(ModelAdmin[ApiToken]):
 
     def response_add(self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None) -> HttpResponse:
         """The answer itself shows the token: nobody can ask for that page a second time."""
+        next_page = "instances_apitoken_changelist" if self.has_view_permission(request) else "index"
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -126,6 +127,7 @@ class TokenAdmin(ModelAdmin[ApiToken]):
             "token": obj,
             "ends": self.ends(obj),
             "api": request.build_absolute_uri(reverse("api:root")),
+            "next": reverse(f"admin:{next_page}"),
         }
         return TemplateResponse(request, "admin/instances/apitoken/added.html", context)
 

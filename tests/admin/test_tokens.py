@@ -136,6 +136,11 @@ def test_whoever_may_not_change_users_makes_and_sees_only_own_ones() -> None:
     assert not ApiToken.objects.filter(pk=own.pk).exists()
 
 
+def test_whoever_may_make_them_but_not_see_them_is_led_elsewhere() -> None:
+    page = text(signed_in_as(make_user("add_apitoken")).post(ADD, {"name": "mine", "days": "30"}))
+    assert 'data-look="primary" href="/admin/"' in page
+
+
 def test_a_second_own_one_of_the_same_name_is_refused() -> None:
     client = signed_in_as(make_user(*ALL))
     client.post(ADD, {"name": "mine", "days": "30"})
