@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,13 @@ def make_file(path: Path, size: int) -> None:
     path.parent.mkdir(parents=True)
     with path.open("wb") as stream:
         stream.truncate(size)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one: a unix socket's path has 107 bytes at most (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="mi-") as short:
+        yield Path(short)
 
 
 def test_what_lies_on_one_disk_is_added_up(tmp_path: Path) -> None:

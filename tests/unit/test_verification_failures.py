@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -108,10 +110,12 @@ def test_a_version_that_cannot_be_prepared_makes_no_backup_damaged() -> None:
 
 
 @pytest.fixture
-def verifier(tmp_path: Path) -> Verifier:
-    deployer = embedded_deployer(EmbeddedSettings(data_dir=tmp_path / "data"))
+def verifier(tmp_path: Path) -> Iterator[Verifier]:
     archive = Archive(FolderStore(tmp_path / "backups"), "x/1.tar")
-    return Verifier(deployer.parts, VERSION, "sqlite", archive)  # type: ignore[attr-defined]
+    # A unix socket's path has 107 bytes at most (unix(7)).
+    with tempfile.TemporaryDirectory(prefix="mi-") as short:
+        deployer = embedded_deployer(EmbeddedSettings(data_dir=Path(short)))
+        yield Verifier(deployer.parts, VERSION, "sqlite", archive)  # type: ignore[attr-defined]
 
 
 def write(verifier: Verifier, database: Path) -> None:
