@@ -1,6 +1,6 @@
 """The chaos on a production host: booted, set up by ``make host``, with PostgreSQL, podman, Redis and nginx.
 
-    python -m tests.chaos.booted RESULT [kill] [STORM…]
+    python -m tests.chaos.booted RESULT [planted] [kill] [STORM…]
 
 Workers die in there as the control plane's own user and with its environment (booted_inside.py); what happens to the
 machine itself is done from outside. ROUNDS: see rounds.py; each storm comes so often. BOOTED_HOST=NAME takes a machine
@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from tests.chaos.booted_fleet import SETTINGS
@@ -25,13 +28,16 @@ from tests.chaos.report import Report, told
 from tests.host.conftest import PROJECT, booted
 from tests.host.machine import Machine
 from tests.host.scan import redis
+from tests.observing import wait_for
 
 PRODUCT = "/opt/openslides-multiinstance"
 UNITS = ("openslides-worker.service", "openslides-beat.service", "openslides-web.service")
 PLACE = "/var/lib/openslides-chaos"
 """Where in the machine figures are left; a power failure leaves it."""
 INSTANCES = "/srv/openslides/instances"
+WEB_SOCKET = "/run/openslides/control/web.sock"
 DISK_BYTES = 24 << 20
+INSIDE = ("planted", "kill")
 HOUR = 3600
 INSIDE_SECONDS = 3600.0
 
@@ -156,11 +162,23 @@ def clock_set(machine: Machine, seconds: int) -> None:
     machine.do("sh", "-c", f"printf '{octal}' | dd of={PLACE}/offset bs=8 conv=notrunc status=none")
 
 
+def seconds_ahead(machine: Machine) -> float | None:
+    """How far the clock of the control plane's web server is ahead of the machine's; None where it does not answer."""
+    command = ["curl", "-sS", "-o", "/dev/null", "-D", "-", "--max-time", "30", "--unix-socket", WEB_SOCKET]
+    ran = machine.run(*command, "http://localhost/admin/login/")
+    date = re.search(r"^date: (.+?)\r?$", ran.output, re.MULTILINE | re.IGNORECASE)
+    if ran.code or date is None:
+        return None
+    return (parsedate_to_datetime(date[1]) - datetime.now(UTC)).total_seconds()
+
+
 def clock_jumps(hours: int) -> Callable[[Machine], None]:
     """The wall clock of every process of the control plane jumps, and jumps back after some seconds."""
 
     def jump(machine: Machine) -> None:
         clock_set(machine, hours * HOUR)
+        seen = wait_for("an answer of the control plane", lambda: seconds_ahead(machine), 60)
+        assert abs(seen - hours * HOUR) < HOUR / 2, f"the clock is {seen:.0f} s ahead, and should be {hours} h"
         time.sleep(6)
         clock_set(machine, 0)
 
@@ -236,12 +254,12 @@ def target_of(name: str) -> Iterator[Target]:
 
 
 def main() -> None:
-    result, chosen = Path(sys.argv[1]), sys.argv[2:] or ["kill", *STORMS]
+    result, chosen = Path(sys.argv[1]), sys.argv[2:] or [*INSIDE, *STORMS]
     report, rounds = Report(), int(os.environ.get("ROUNDS") or 1)
     with target_of("chaos") as target:
         for what in chosen:
-            for _ in range(1 if what == "kill" else max(rounds, 1)):
-                report.add(target.inside("kill") if what == "kill" else storm(target, what))
+            for _ in range(1 if what in INSIDE else max(rounds, 1)):
+                report.add(target.inside(what) if what in INSIDE else storm(target, what))
                 report.save(result)
 
 

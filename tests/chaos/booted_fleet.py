@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import django
 
-from tests.chaos.fleet import Finding, Fleet
+from tests.chaos.fleet import OLD, Finding, Fleet
 
 if TYPE_CHECKING:
     from deployers.databases.postgresql_server import Server
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SETTINGS = {
     # What is waited for shall be the work and not the next look; and nothing is to begin by itself.
     "REFRESH_SECONDS": "1",
-    "LEASE_SECONDS": "10",
+    "LEASE_SECONDS": "30",
     "OPERATIONS_AT_ONCE": "6",
     "BACKUP_VERIFY_HOURS": "0",
     "READY_TIMEOUT": "120",
@@ -30,9 +31,22 @@ COPIED_ROW = re.compile(r"^\d+\t(.+)$", re.MULTILINE)
 
 
 class BootedFleet(Fleet):
-    """``domain``: the first one, which the set-up has made. Nobody visits its instances, so they must not sleep."""
+    """``domain``: the first one, which the set-up has made. Nobody visits its instances, so they must not sleep.
 
+    One in three has two server processes, which meet in Redis.
+    """
+
+    name = "booted host: "
     attributes = {"always_on": True}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = itertools.count(1)
+
+    def new(self, slug: str, release: str = OLD) -> Instance:
+        made = super().new(slug, release)
+        made.workers = 1 if next(self.numbers) % 3 else 2
+        return made
 
     def open(self) -> None:
         """Make this process one that works on the control plane's rows."""

@@ -1,6 +1,7 @@
 """The side of the booted host's chaos that runs in there, as the control plane's own user and with its environment.
 
     python -m tests.chaos.booted_inside RESULT kill [KIND…]     workers die (see rounds.py)
+    python -m tests.chaos.booted_inside RESULT planted          what the scan must find (see booted_planted.py)
     python -m tests.chaos.booted_inside RESULT begin            ask for all that is under way when a storm comes
     python -m tests.chaos.booted_inside RESULT judge NAME       what became of it
 
@@ -17,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos import storm
+from tests.chaos import booted_planted, storm
 from tests.chaos.booted_fleet import BootedFleet
 from tests.chaos.kinds import KINDS
 from tests.chaos.report import Report, told
@@ -34,13 +35,11 @@ def kill(fleet: BootedFleet, result: Path, only: list[str]) -> None:
     print(f"SEED={seed} repeats the places within the steps", flush=True)
     for make in KINDS:
         kind = make(fleet)
-        if not only or kind.name in only:
+        if (not only or kind.name in only) and kind.can_be_done():
             with told(f"booted host: kill -9 in {kind.name}"):
                 Round(fleet, kind, report, rounds, chance).run(pool)
             report.save(result)
-    from instances import operations
-
-    fleet.do(operations.purge, pool)
+    fleet.purge(pool)
     report.save(result)
 
 
@@ -51,6 +50,11 @@ def main() -> None:
     fleet.open()
     if what == "kill":
         kill(fleet, result, arguments)
+    elif what == "planted":
+        report = Report()
+        with told("booted host: what is planted is found"):
+            booted_planted.run(fleet, report)
+        report.save(result)
     elif what == "begin":
         weather.write_text(json.dumps(asdict(storm.begin(fleet))))
         # The power may fail next.

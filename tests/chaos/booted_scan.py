@@ -17,11 +17,16 @@ from tests.chaos.fleet import Finding
 from tests.chaos.scan import ID, archives, disagreements, steady
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from instances.models import Instance
 
 ROOTS = ("/srv/openslides/instances", "/srv/openslides/by-name", "/srv/openslides/static", "/run/openslides",
          "/etc/nginx", "/etc/systemd/system", "/run/systemd/system")  # fmt: skip
 ALWAYS = {"database openslides_ID", "role openslides_ID", "file /srv/openslides/instances/ID"}
+IN_REDIS = "Redis user openslides-ID"
+"""Of those with several server processes, active or not; their keys stay as long as the account."""
+KEYS = "key openslides-ID:"
 WHILE_ACTIVE = {
     "container openslides-ID",
     "unit openslides_instance@ID.service",
@@ -34,6 +39,9 @@ WHILE_ACTIVE = {
 MAY_BE = {"file /srv/openslides/instances/ID/public/sock", "file /run/openslides/web/ID"}
 """A link that leads to the socket, and a directory that a reboot takes away."""
 MAY_BE_WHILE_ACTIVE = {"unit openslides_instance_proxy@ID.service"}
+PROCESS = "process "
+ID_ALONE = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+"""What podman names its containers by is twice as long, and no instance's."""
 KEPT = re.compile(r"database openslides_ID_kept_[0-9a-f]{8}")
 """The data from before the last update."""
 OF_AN_INSTANCE = re.compile(
@@ -66,8 +74,12 @@ def _scan() -> list[Finding]:
 def _of_one(row: Instance, seen: set[str]) -> Iterator[Finding]:
     active = row.desired_state == "active"
     name = {f"link /srv/openslides/by-name/{row.domain_id}/{row.slug} to ID"}
-    needed = ALWAYS | name | (WHILE_ACTIVE if active else set())
+    needed = ALWAYS | name | (WHILE_ACTIVE if active else set()) | ({IN_REDIS} if row.workers > 1 else set())
     allowed = needed | MAY_BE | (MAY_BE_WHILE_ACTIVE if active else set())
+    allowed |= {text for text in seen if text.startswith(PROCESS) and active}
+    allowed |= {text for text in seen if text.startswith(KEYS) and row.workers > 1}
+    if active and not any(text.startswith(PROCESS) for text in seen):
+        yield Finding("no process", row.pk)
     for text in sorted(needed - seen):
         yield Finding(f"no {text}", row.pk)
     kept = {text for text in seen if KEPT.fullmatch(text)}
@@ -93,7 +105,7 @@ def _of_one(row: Instance, seen: set[str]) -> Iterator[Finding]:
 def _seen() -> dict[str, set[str]]:
     """By instance, with ID in its place: everything that has its id in its name."""
     seen: dict[str, set[str]] = defaultdict(set)
-    for text in (*_units(), *_containers(), *_databases(), *_redis(), *_files()):
+    for text in (*_units(), *_containers(), *_processes(), *_databases(), *_redis(), *_files()):
         if match := ID.search(text):
             seen[match[0]].add(text.replace(match[0], "ID"))
     return seen
@@ -108,16 +120,30 @@ def _units() -> Iterator[str]:
             yield f"unit {unit}"
 
 
-def _containers() -> Iterator[str]:
+def podman(*arguments: str) -> str:
     from django.conf import settings
 
     from deployers.engines.podman import PodmanSettings
 
-    podman = PodmanSettings(Path(settings.PODMAN_HOME), Path(settings.PODMAN_RUNTIME))
-    environment = {**podman.environment, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
-    command = ["podman", "--cgroup-manager=cgroupfs", "ps", "--all", "--format", "{{.Names}}"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd="/")
-    return (f"container {name}" for name in done.stdout.split())
+    own = PodmanSettings(Path(settings.PODMAN_HOME), Path(settings.PODMAN_RUNTIME))
+    environment = {**own.environment, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
+    command = ["podman", "--cgroup-manager=cgroupfs", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd="/").stdout
+
+
+def _containers() -> Iterator[str]:
+    return (f"container {name}" for name in podman("ps", "--all", "--format", "{{.Names}}").split())
+
+
+def _processes() -> Iterator[str]:
+    """By their command lines: OpenSlides itself, what watches its container, and what was begun for it."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        program = Path(command.partition("\0")[0]).name
+        yield from (f"{PROCESS}{program} of {number}" for number in set(ID_ALONE.findall(command)))
 
 
 def _databases() -> Iterator[str]:
@@ -128,12 +154,16 @@ def _databases() -> Iterator[str]:
         return iter([text for (text,) in cursor.fetchall()])
 
 
-def _redis() -> Iterator[str]:
+def redis_client() -> Redis:
+    """As the control plane reaches it."""
     import redis
     from django.conf import settings
 
-    url = settings.INSTANCE_REDIS_URL.replace("redis+socket://", "unix://")
-    with redis.Redis.from_url(url) as client:
+    return redis.Redis.from_url(settings.INSTANCE_REDIS_URL.replace("redis+socket://", "unix://"))
+
+
+def _redis() -> Iterator[str]:
+    with redis_client() as client:
         yield from (f"Redis user {name}" for name in client.acl_users())
         # What the broker keeps of messages is named otherwise.
         yield from (f"key {name.decode()}" for name in client.scan_iter("openslides-*"))

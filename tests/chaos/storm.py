@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 @dataclass
 class Weather:
     """``instances``: by id, those that are to be there, or removed, when it is over. ``operations``: what was asked
-    for, by number. ``marks``: as of the fleet. ``under_way``: how many operations waited or ran when the storm came;
-    None where it was not asked."""
+    for, by number. ``marks``: as of the fleet. ``under_way``: how many operations waited or ran when the storm came,
+    or as short before as could be asked."""
 
     instances: list[str]
     operations: list[int]
     marks: dict[str, list[str]]
-    under_way: int | None = None
+    under_way: int
 
 
 def begin(fleet: Fleet) -> Weather:
@@ -58,7 +58,7 @@ def begin(fleet: Fleet) -> Weather:
     ]
     rows = [*calm, *(operation.instance for operation in filed[:2])]
     marks = {instance: sorted(texts) for instance, texts in fleet.marks.items()}
-    return Weather([row.pk for row in rows], [operation.pk for operation in filed], marks)
+    return Weather([row.pk for row in rows], [operation.pk for operation in filed], marks, len(fleet.unfinished()))
 
 
 def judge(fleet: Fleet, name: str, weather: Weather, report: Report) -> None:
@@ -74,10 +74,9 @@ def judge(fleet: Fleet, name: str, weather: Weather, report: Report) -> None:
     lost = [f"{text} of {row.slug}" for row in rows for text in _lost(fleet, row)]
     leaked = [f"{finding.text} {finding.instance}" for finding in fleet.scan()]
     report.trial(name, None if wrong else seconds, leaked=leaked, lost=lost)
-    if weather.under_way is not None:
-        print(f"  {name}: {weather.under_way} of {len(weather.operations)} operations were under way", flush=True)
-        if not weather.under_way:
-            report.trouble(f"{name}: nothing was under way when it came, so that it says nothing")
+    print(f"  {name}: {weather.under_way} of {len(weather.operations)} operations were under way", flush=True)
+    if not weather.under_way:
+        report.trouble(f"{name}: nothing was under way when it came, so that it says nothing")
     for text in wrong:
         report.trouble(f"{name}: {text}")
     try:

@@ -28,6 +28,10 @@ def good(report: Report) -> None:
     assert report.rows
 
 
+def test_the_scan_finds_what_is_planted(target: Target) -> None:
+    good(target.inside("planted"))
+
+
 def test_workers_that_are_killed(target: Target) -> None:
     good(target.inside("kill", *KINDS, environment=PLACES_OF_EACH))
 
