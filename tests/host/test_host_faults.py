@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import secrets
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +14,9 @@ from tests.host.machine import Machine, Visitor
 from tests.host.operator import Operator
 from tests.host.scan import left_behind
 from tests.observing import wait_for
+
+ENGLISH = {"Accept-Language": "en"}
+ARCHIVE = "/srv/openslides/images/later.tar"
 
 
 def failed(operator: Operator, number: str) -> dict[str, Any]:
@@ -49,20 +54,68 @@ def untouched(neighbour: tuple[str, Visitor]) -> Iterator[None]:
 
 
 def test_postgresql_is_down(operator: Operator, machine: Machine) -> None:
-    """The control plane's own database is on the same server, so the operation is taken up again when it is back."""
+    """The control plane's own database is on the same server: it says so, and goes on where it was when it is back."""
     number = operator.add("instances", {"slug": "no-database"})["id"]
-    machine.do("systemctl", "restart", "postgresql@15-main.service")
+    machine.do("systemctl", "stop", "postgresql@15-main.service")
+    try:
+        answer = operator.send("GET", "/api/instances")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["errors"][0]["code"] == "database_unavailable"
+        known = Visitor(machine, DOMAIN, cookies={"multiinstance_session": "x" * 32})
+        assert "The database does not answer" in known.get("/admin/", ENGLISH).text
+        time.sleep(5)
+    finally:
+        machine.do("systemctl", "start", "postgresql@15-main.service")
+    wait_for("the control plane answers", lambda: operator.send("GET", "/api/instances").status == 200)
     assert operator.settled(number)["attributes"]["state"] == "active", operator.last_operation(number)
     removed(operator, number)
 
 
-def test_an_image_that_cannot_be_fetched(operator: Operator) -> None:
-    version = operator.add("osversions", {"name": "3.3-missing", "image": "localhost/missing:1", "engine": "podman"})
+@pytest.mark.parametrize("image", ["localhost/missing:1", "docker.io/none/none:1", f"oci-archive:{ARCHIVE}"])
+def test_an_image_that_cannot_be_fetched(operator: Operator, machine: Machine, image: str) -> None:
+    version = operator.add("osversions", {"name": f"3.3-{secrets.token_hex(2)}", "image": image, "engine": "podman"})
     choice = {"osversion": {"data": {"type": "osversions", "id": version["id"]}}}
     number = operator.add("instances", {"slug": "no-image"}, choice)["id"]
     error = failed(operator, number)["error"]
-    assert "localhost/missing:1" in error
+    assert image in error
     assert "prepare the version again" in error
+    assert left_behind(machine, number) == set()
+    if image.endswith(ARCHIVE):
+        machine.do("cp", "/srv/openslides/images/openslides-3.3.tar", ARCHIVE)
+        tried_again(operator, number)
+        machine.do("rm", ARCHIVE)
+    removed(operator, number)
+
+
+@pytest.fixture
+def full_disk(machine: Machine) -> Iterator[Callable[[], None]]:
+    """A new instance's files come to a disk of 256 KiB, until what this gives is called."""
+    place, small = "/srv/openslides/instances", "/run/small-disk"
+    # Those that are there stay where they are.
+    script = f"""mkdir {small}; mount -t tmpfs -o size=256k,mode=711 tmpfs {small}; chown --reference={place} {small}
+        for one in {place}/*; do mkdir {small}/${{one##*/}}; mount --bind $one {small}/${{one##*/}}; done
+        mount --rbind {small} {place}"""
+
+    def take_away() -> None:
+        machine.run("umount", "--recursive", "--lazy", place)
+
+    machine.do("sh", "-ec", script)
+    try:
+        yield take_away
+    finally:
+        take_away()
+        machine.do("umount", "--recursive", "--lazy", small)
+        machine.do("rmdir", small)
+
+
+def test_the_disk_is_full(operator: Operator, machine: Machine, full_disk: Callable[[], None]) -> None:
+    number = operator.add("instances", {"slug": "no-room", "db": "sqlite"})["id"]
+    attributes = failed(operator, number)
+    assert attributes["failed_step"] == "copy the template database"
+    assert "The disk is full: make room there" in attributes["error"]
+    assert left_behind(machine, number) == set()
+    full_disk()
+    tried_again(operator, number)
     removed(operator, number)
 
 
