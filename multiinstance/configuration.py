@@ -255,8 +255,8 @@ SETTINGS: Sequence[Setting] = (
         "BACKUP_DIR",
         str,
         "",
-        "The folder that holds the archives of backups: best on another disk. It must exist. With several hosts one that "
-        "all of them, and the control plane, have mounted; or use S3.",
+        "The folder that holds the archives of backups: best on another disk. It must exist. With several hosts one "
+        "that all of them, and the control plane, have mounted; or use S3.",
         "`DATA_DIR/backups`",
         "Backups",
     ),

@@ -1,8 +1,8 @@
 """Whatever is asked, fails, dies, comes twice or never, in whatever order: the rows stay consistent and converge.
 
 Hypothesis makes sequences of requests and faults, and shortens those that break a rule. CHAOS_EXAMPLES=1000 makes it
-search longer. Below are sequences that are as short as can be: in the first three a rule was broken by a defect that was
-mended.
+search longer. Below are sequences that are as short as can be: in the first three a rule was broken by a defect that
+was mended.
 """
 
 from __future__ import annotations
