@@ -10,12 +10,11 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
-from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from multiinstance import secret_file
 from multiinstance.configuration import PROJECT_DIR, read_settings
+from multiinstance.theme import UNFOLD  # noqa: F401 (a setting, too)
 
 _values = read_settings()
 
@@ -321,141 +320,4 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {name: {"level": "INFO"} for name in ("instances", "deployers", "multiinstance")},
-}
-
-UNFOLD = {
-    "SITE_TITLE": _("OpenSlides instances"),
-    "SITE_HEADER": _("OpenSlides instances"),
-    "SITE_SUBHEADER": _("Control plane"),
-    "SITE_SYMBOL": "co_present",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("instances/icon.svg")},
-    ],
-    "SITE_URL": None,
-    "SHOW_LANGUAGES": True,
-    "SHOW_HISTORY": True,
-    "DASHBOARD_CALLBACK": "instances.admin.dashboard.fill",
-    "STYLES": [lambda request: static("instances/admin.css")],
-    "SCRIPTS": [lambda request: static("instances/admin.js")],
-    "COLORS": {
-        # Every white text on 600 and 700 has a contrast of 4.5 and more (WCAG 2.1, 1.4.3).
-        "primary": {
-            "50": "oklch(97.2% .013 236)",
-            "100": "oklch(94.4% .026 236)",
-            "200": "oklch(89.4% .05 234)",
-            "300": "oklch(82% .09 232)",
-            "400": "oklch(74% .125 233)",
-            "500": "oklch(63.5% .135 238)",
-            "600": "oklch(52.5% .12 241)",
-            "700": "oklch(46% .105 242)",
-            "800": "oklch(40.5% .09 241)",
-            "900": "oklch(35% .075 240)",
-            "950": "oklch(27% .055 242)",
-        },
-    },
-    "SIDEBAR": {
-        "navigation": [
-            {
-                "items": [
-                    {"title": _("Overview"), "icon": "dashboard", "link": reverse_lazy("admin:index")},
-                    {
-                        "title": _("Instances"),
-                        "icon": "co_present",
-                        "link": reverse_lazy("admin:instances_instance_changelist"),
-                        "permission": "instances.admin.permissions.instances",
-                    },
-                    {
-                        "title": _("Operations"),
-                        "icon": "checklist",
-                        "link": reverse_lazy("admin:instances_operation_changelist"),
-                        "permission": "instances.admin.permissions.operations",
-                    },
-                    {
-                        "title": _("Updates of many"),
-                        "icon": "upgrade",
-                        "link": reverse_lazy("admin:instances_rollout_changelist"),
-                        "permission": "instances.admin.permissions.rollouts",
-                    },
-                    {
-                        "title": _("Backups"),
-                        "icon": "archive",
-                        "link": reverse_lazy("admin:instances_backup_changelist"),
-                        "permission": "instances.admin.permissions.backups",
-                    },
-                ]
-            },
-            {
-                "title": _("Set-up"),
-                "separator": True,
-                "items": [
-                    {
-                        "title": _("Versions"),
-                        "icon": "deployed_code",
-                        "link": reverse_lazy("admin:instances_version_changelist"),
-                        "permission": "instances.admin.permissions.versions",
-                    },
-                    {
-                        "title": _("Domains"),
-                        "icon": "language",
-                        "link": reverse_lazy("admin:instances_domain_changelist"),
-                        "permission": "instances.admin.permissions.domains",
-                    },
-                    {
-                        "title": _("Hosts"),
-                        "icon": "dns",
-                        "link": reverse_lazy("admin:instances_host_changelist"),
-                        "permission": "instances.admin.permissions.hosts",
-                    },
-                    {
-                        "title": _("Orphans"),
-                        "icon": "inventory_2",
-                        "link": reverse_lazy("admin:instances_orphan_changelist"),
-                        "permission": "instances.admin.permissions.orphans",
-                    },
-                    {
-                        "title": _("Locks"),
-                        "icon": "lock",
-                        "link": reverse_lazy("admin:instances_actionlock_changelist"),
-                        "permission": "instances.admin.permissions.locks",
-                    },
-                    {
-                        "title": _("Log"),
-                        "icon": "history",
-                        "link": reverse_lazy("admin:auditlog_logentry_changelist"),
-                        "permission": "instances.admin.permissions.log",
-                    },
-                    {
-                        "title": _("Logos"),
-                        "icon": "image",
-                        "link": reverse_lazy("admin:instances_blob_changelist"),
-                        "permission": "instances.admin.permissions.logos",
-                    },
-                ],
-            },
-            {
-                "title": _("Access"),
-                "separator": True,
-                "items": [
-                    {
-                        "title": _("Users"),
-                        "icon": "person",
-                        "link": reverse_lazy("admin:auth_user_changelist"),
-                        "permission": "instances.admin.permissions.users",
-                    },
-                    {
-                        "title": _("Groups"),
-                        "icon": "group",
-                        "link": reverse_lazy("admin:auth_group_changelist"),
-                        "permission": "instances.admin.permissions.groups",
-                    },
-                    {
-                        "title": _("API tokens"),
-                        "icon": "key",
-                        "link": reverse_lazy("admin:instances_apitoken_changelist"),
-                        "permission": "instances.admin.permissions.tokens",
-                    },
-                ],
-            },
-        ],
-    },
 }
