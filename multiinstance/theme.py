@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 def _list_of(title: str | Promise, icon: str, model: str, permission: str) -> dict[str, Any]:
-    """An entry that leads to the list of ``model`` (APP_MODEL), for whom ``permission`` of permissions.py lets see it."""
+    """The entry that leads to a model's list (APP_MODEL), for whom ``permission`` of permissions.py lets see it."""
     return {
         "title": title,
         "icon": icon,
