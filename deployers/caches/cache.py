@@ -20,7 +20,7 @@ class CacheServer(Protocol):
         ...
 
     def admitted(self) -> Collection[str]:
-        """The ids of all instances that have an account. Raises CacheUnusable."""
+        """The ids of all instances that have an account, or keys without one. Raises CacheUnusable."""
         ...
 
     def access(self, instance_id: str, password: str) -> RedisAccess | None:

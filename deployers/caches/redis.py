@@ -89,7 +89,9 @@ class RedisServer(CacheServer):
     def admitted(self) -> Collection[str]:
         with self._client() as client:
             users = client.acl_users()
-        matches = (OF_INSTANCE.fullmatch(_text(user)) for user in users)
+            keys = client.scan_iter(match=f"{PREFIX}*:*", count=KEYS_AT_ONCE)
+            names = {*map(_text, users), *(_text(key).partition(":")[0] for key in keys)}
+        matches = (OF_INSTANCE.fullmatch(one) for one in names)
         return {match[1] for match in matches if match is not None}
 
     def access(self, instance_id: str, password: str) -> RedisAccess:
@@ -139,9 +141,10 @@ def _text(answer: str | bytes) -> str:
     return answer.decode() if isinstance(answer, bytes) else answer
 
 
-OF_INSTANCE = re.compile(r"openslides-([0-9a-f]{32})(?:-wanted)?")
+PREFIX = "openslides-"
+OF_INSTANCE = re.compile(rf"{PREFIX}([0-9a-f]{{32}})(?:-wanted)?")
 
 
 def name(instance_id: str) -> str:
     """The instance's ACL user; its keys begin with this and a colon."""
-    return f"openslides-{checked_id(instance_id)}"
+    return f"{PREFIX}{checked_id(instance_id)}"

@@ -247,6 +247,20 @@ def test_accounts_of_instances_are_listed_and_no_others(server: RedisServer, ins
     control.close()
 
 
+def test_keys_that_outlive_their_account_are_listed_and_taken_away(server: RedisServer) -> None:
+    """As after a crash, when what was removed last had not reached the disk."""
+    number = "e" * 32
+    control = redis.Redis(unix_socket_path=str(server.socket), username="openslides", password=PASSWORD)
+    with control as admin:
+        admin.set(f"openslides-{number}:full_data", "left")
+        admin.set("openslides-something-else:x", "not ours")
+        assert number in server.admitted()
+        server.dismiss(number)
+        assert number not in server.admitted()
+        assert admin.get("openslides-something-else:x") == b"not ours"
+        admin.delete("openslides-something-else:x")
+
+
 def test_a_server_that_is_down_says_what_to_do_and_no_password() -> None:
     absent = RedisServer("redis+socket://openslides:the-secret@/nonexistent/redis.sock")
     with pytest.raises(CacheUnusable, match="systemctl status") as caught:
