@@ -9,7 +9,7 @@ REAL_TESTS := tests/deployers tests/databases tests/caches tests/engines tests/o
 	tests/embedded tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-here test-host chaos lint format bench lock docs translations clean image host
+.PHONY: help run test test-database test-real test-host test-chaos chaos lint format bench lock docs translations clean image host
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,17 +18,21 @@ run: $(VENV)/.base ## run the product on http://127.0.0.1:5000/admin/ (PORT=5001
 	@exec $(BIN)/python manage.py run
 
 test: $(VENV)/.dev ## run all tests (unit and API tests on SQLite and on PostgreSQL, the real things, a booted host)
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-here test-host
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=line test-real test-chaos test-host
 
-# Both at the same time: the booted host, and chaos, mostly wait.
-test-here: $(VENV)/.dev
+test-database: $(VENV)/.dev
 	$(PYTEST) -n 2 $(DATABASE_TESTS)
 	$(BIN)/python -m tests.postgresql $(PYTEST) -n 2 $(DATABASE_TESTS)
+
+# The booted host, and chaos, mostly wait: they run beside what computes.
+test-real: test-database
 	$(PYTEST) -n 2 --dist loadfile $(REAL_TESTS)
+
+test-chaos: test-database
+	ROUNDS=0 POINTS=2 $(BIN)/python -m tests.chaos
 
 test-host: $(VENV)/.dev
 	$(PYTEST) tests/host
-	ROUNDS=0 POINTS=2 $(BIN)/python -m tests.chaos
 
 chaos: $(VENV)/.dev ## kill, fill, flush, race and cut the power, and print what became of it (ROUNDS=3 make chaos: every moment)
 	$(BIN)/python -m tests.chaos
