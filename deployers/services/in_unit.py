@@ -29,6 +29,8 @@ IN_NAMESPACE = ("/usr/bin/unshare", "--map-root-user", "--map-auto", "--")
 """unshare(1): a command as the one who may do everything with what our subordinate users (subuid(5)) have made."""
 POLL_SECONDS = 0.02
 LAST_POLL_SECONDS = 0.2
+TIDY_SECONDS = 10.0
+"""With the seconds that the engine gives OpenSlides to end, less than the unit's TimeoutStopSec=."""
 
 
 def main(action: str, instance_id: str) -> int:
@@ -114,8 +116,17 @@ def proxy(service: dict[str, Any]) -> int:
 
 
 def stop(service: dict[str, Any]) -> int:
-    """End what ``serve`` started; the engine's command for that, if it has one."""
-    return _run(service, "stop")
+    """End what ``serve`` started; the engine's command for that, if it has one.
+
+    Then wait for the unit's main process: conmon(8) takes its container away before it ends, by a podman that systemd
+    would kill in the middle of that as soon as this here has ended.
+    """
+    code = _run(service, "stop")
+    main_pid = os.environ.get("MAINPID", "")
+    deadline = time.monotonic() + TIDY_SECONDS
+    while main_pid and Path("/proc", main_pid).exists() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return code
 
 
 def forget(service: dict[str, Any]) -> int:
