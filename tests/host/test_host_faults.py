@@ -166,13 +166,17 @@ def test_an_openslides_that_cannot_start_shows_its_log(operator: Operator, machi
     operator.settled(number)
     operator.change("instances", number, {"state": "stopped"})
     operator.settled(number)
-    program = "/opt/openslides-multiinstance/app/deployers/openslides/inside/openslides_host/media.py"
-    machine.do("mv", program, f"{program}.away")
+    # Before OpenSlides' own server in Python's path.
+    program = "/opt/openslides-multiinstance/app/deployers/openslides/inside/daphne.py"
+    machine.do("install", "-m", "644", "/dev/stdin", program, stdin="raise RuntimeError('its server is broken')\n")
     try:
         operator.change("instances", number, {"state": "active"})
-        assert "openslides_host.media" in failed(operator, number)["error"]
+        attributes = failed(operator, number)
+        assert attributes["failed_step"] == "wait until OpenSlides answers"
+        assert "RuntimeError: its server is broken" in attributes["error"]
+        assert "its process ended" in attributes["error"]
     finally:
-        machine.do("mv", f"{program}.away", program)
+        machine.do("rm", program)
     tried_again(operator, number)
     removed(operator, number)
 
