@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from deployers.backups.verifying import scratch_id
 from deployers.errors import DeployError
 from deployers.orphans import KINDS
 from deployers.spec import OrphanSpec
-from instances import audit, messages, turns
+from instances import audit, messages, turns, worker
 from instances.archives import store
 from instances.choices import OrphanKind
 from instances.deployment import UnsupportedHost, deployer_for
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 ARCHIVE = re.compile(r"([0-9a-f]{32})/.+")
 """``operations.archives.new_name``. Whatever else lies in the store is not ours."""
+REMOVALS_SECONDS = 120.0
+"""How long a removal waits for those that were asked for before; what it leaves comes with the next search."""
 ORDER = {kind: place for place, kind in enumerate((*KINDS, OrphanKind.BACKUP))}
 
 
@@ -95,14 +98,19 @@ def remove_due(host: Host) -> None:
 
     No row is locked for it, because it takes its time; it has the turn at the thing. Who brings the instance back
     meanwhile writes a row first, and a row is what is looked for here, and then waits for the turn: nothing is taken
-    away under its hands.
+    away under its hands. What is asked for one by one is removed one after the other.
     """
+    with suppress(turns.NotOurTurn, worker.Stopping), turns.turn(f"orphans of host {host.pk}", REMOVALS_SECONDS):
+        _remove_due(host)
+
+
+def _remove_due(host: Host) -> None:
     due = Q(removal_asked_at__isnull=False)
     if settings.ORPHAN_DAYS:
         due |= Q(first_seen_at__lt=timezone.now() - timedelta(days=settings.ORPHAN_DAYS))
     for orphan in sorted(Orphan.objects.filter(due, host=host), key=lambda each: (ORDER[each.kind], each.name)):
         try:
-            with turns.turn(turns.of_orphan(orphan)):
+            with turns.turn(turns.of_orphan(orphan), turns.WAIT_SECONDS):
                 removed = _remove_unowned(host, orphan)
         except turns.NotOurTurn as busy:
             logger.info("Host %s: %s is removed later: %s", host, orphan, busy)
