@@ -189,6 +189,27 @@ def test_what_an_operation_is_at_work_on_is_removed_later(host: Host, layout: Em
     assert not made.exists()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_removal_waits_for_one_that_is_under_way_and_is_not_left_to_the_next_search(
+    host: Host, layout: EmbeddedLayout
+) -> None:
+    made = directory(layout, secrets.token_hex(16))
+    orphans.look_for(host)
+    orphans.ask_removal(Orphan.objects.all(), None)
+
+    def remove() -> None:
+        orphans.remove_due(host)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with turns.turn(f"orphans of host {host.pk}"):
+            asked = thread.submit(remove)
+            assert made.exists()
+        asked.result(60)
+    assert not made.exists()
+    assert not Orphan.objects.exists()
+
+
 def prepared(layout: EmbeddedLayout, name: str) -> Path:
     made = layout.data_dir / "versions" / name
     made.mkdir(parents=True)
